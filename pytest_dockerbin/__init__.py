@@ -1,0 +1,74 @@
+"""Build a Dockerfile's binaries for every platform, and test them natively or under emulation.
+
+Everything here works without pytest too; names are imported when they are first used, so that the
+plugin costs nothing where it is not.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_dockerbin.artifact import Artifact, Binary, BuildRecord, FileRecord
+    from pytest_dockerbin.errors import (
+        ArtifactError,
+        BuildError,
+        BuildTimeoutError,
+        DockerbinError,
+        EmulatorError,
+        EngineError,
+        RunError,
+        SettingsError,
+        StoreError,
+        UnavailableError,
+        WrongPlatformError,
+    )
+    from pytest_dockerbin.fixtures import Build
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.results import Kind, RunResult
+    from pytest_dockerbin.session import Builder
+    from pytest_dockerbin.settings import Settings
+    from pytest_dockerbin.spec import BuildSpec
+
+__all__ = [
+    "Artifact",
+    "ArtifactError",
+    "Binary",
+    "Build",
+    "BuildError",
+    "BuildRecord",
+    "BuildSpec",
+    "BuildTimeoutError",
+    "Builder",
+    "DockerbinError",
+    "EmulatorError",
+    "EngineError",
+    "FileRecord",
+    "Kind",
+    "Platform",
+    "RunError",
+    "RunResult",
+    "Settings",
+    "SettingsError",
+    "StoreError",
+    "UnavailableError",
+    "WrongPlatformError",
+]
+
+_HOMES = {
+    "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
+    "fixtures": ("Build",),
+    "platforms": ("Platform",),
+    "results": ("Kind", "RunResult"),
+    "session": ("Builder",),
+    "settings": ("Settings",),
+    "spec": ("BuildSpec",),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = next((home for home, names in _HOMES.items() if name in names), "errors")
+    return getattr(import_module(f"{__name__}.{home}"), name)

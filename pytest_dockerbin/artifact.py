@@ -1,0 +1,277 @@
+"""What a build exported for one platform: the tree, its files and its programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
+
+from pytest_dockerbin.errors import ArtifactError
+from pytest_dockerbin.platforms import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pytest_dockerbin.results import Runner, RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One exported file or symbolic link.
+
+    Attributes:
+        name: path inside the export, with ``/`` and without a leading one.
+        size: bytes; 0 for a link.
+        sha256: hexadecimal digest of the content; of the target's name for a link.
+        mode: permission bits: 0o755 or 0o644; 0o777 for a link.
+        link: the target of a symbolic link, else None.
+        program: whether it is an executable of the platform, with the x bit.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    mode: int
+    link: str | None = None
+    program: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRecord:
+    """How an artifact came to be.
+
+    Attributes:
+        seconds: from the start of the build to its published result.
+        steps: number of steps that BuildKit named.
+        cached_steps: how many of them it took from its cache.
+        log_path: the whole build log, or None.
+        ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
+        source: where it came from: ``built``.
+    """
+
+    seconds: float
+    steps: int
+    cached_steps: int
+    log_path: Path | None
+    ref: str | None
+    source: str = "built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The facts of an export, as they are kept beside its tree."""
+
+    platform: Platform
+    files: tuple[FileRecord, ...]
+    build: BuildRecord
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values for `from_json`."""
+        build = asdict(self.build)
+        build["log_path"] = str(self.build.log_path) if self.build.log_path else None
+        return {
+            "platform": str(self.platform),
+            "files": [asdict(file) for file in self.files],
+            "build": build,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, SettingsError: it is something else.
+        """
+        build = dict(data["build"])
+        build["log_path"] = Path(build["log_path"]) if build["log_path"] else None
+        return cls(
+            platform=Platform.parse(data["platform"]),
+            files=tuple(FileRecord(**file) for file in data["files"]),
+            build=BuildRecord(**build),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact(os.PathLike[str]):
+    """The exported tree of one build for one platform; as a path, its folder.
+
+    Attributes:
+        path: the folder.
+        platform: what it was built for.
+        files: every file and link, sorted by name.
+        build: how it was built.
+    """
+
+    path: Path
+    manifest: Manifest
+    runner: Callable[[], Runner] = field(repr=False, compare=False)
+    default_binary: str | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that it was built for."""
+        return self.manifest.platform
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """Every exported file and link, sorted by name."""
+        return self.manifest.files
+
+    @property
+    def build(self) -> BuildRecord:
+        """How it was built."""
+        return self.manifest.build
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` and a digest of names, modes, links and contents; of equal trees equal."""
+        total = hashlib.sha256()
+        for file in self.files:
+            total.update(f"{file.mode:o} {file.sha256} {file.link is None} {file.name}\0".encode())
+        return f"sha256:{total.hexdigest()}"
+
+    @property
+    def binaries(self) -> Mapping[str, Binary]:
+        """The programs of the tree by name, without shared libraries, scripts and links."""
+        found = {file.name: self._binary(file) for file in self.files if file.program}
+        return MappingProxyType(found)
+
+    def binary(self, name: str | None = None) -> Binary:
+        """Return one program of the tree.
+
+        Args:
+            name: its path inside the tree, a script or link too; without one, the program that the
+                ``binary`` setting names, or the only one there is.
+
+        Raises:
+            ArtifactError: there is none, or several; what was exported is listed.
+        """
+        wanted = name or self.default_binary
+        if wanted is None:
+            programs = self.binaries
+            if len(programs) == 1:
+                return next(iter(programs.values()))
+        else:
+            for file in self.files:
+                if file.name == wanted.lstrip("/") and (file.mode & 0o111 or file.link):
+                    return self._binary(file)
+        raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
+
+    def export(self, dest: str | os.PathLike[str]) -> Path:
+        """Copy the tree to ``dest``, a folder that must not exist yet, and return it.
+
+        Raises:
+            FileExistsError: ``dest`` exists.
+        """
+        return Path(shutil.copytree(self.path, dest, symlinks=True))
+
+    def __truediv__(self, name: str | os.PathLike[str]) -> Path:
+        return self.path / name
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _binary(self, file: FileRecord) -> Binary:
+        return Binary(
+            path=self.path / file.name,
+            platform=self.platform,
+            size=file.size,
+            sha256=file.sha256,
+            runner=self.runner,
+        )
+
+    def _listing(self) -> Iterable[str]:
+        for file in self.files:
+            if file.link is not None:
+                yield f"{file.name} -> {file.link}"
+            else:
+                kind = ", program" if file.program else ""
+                yield f"{file.name} ({file.size} bytes, mode {file.mode:o}{kind})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary(os.PathLike[str]):
+    """One exported program; as a path, the file to execute.
+
+    Attributes:
+        path: the exported file.
+        platform: what it was built for.
+        size: bytes.
+        sha256: hexadecimal digest of its content.
+    """
+
+    path: Path
+    platform: Platform
+    size: int
+    sha256: str
+    runner: Callable[[], Runner] = field(repr=False, compare=False)
+
+    def run(
+        self,
+        *args: str | os.PathLike[str],
+        input: str | bytes | None = None,  # noqa: A002 (subprocess's name for it)
+        env: Mapping[str, str] | None = None,
+        pass_env: Iterable[str] = (),
+        cwd: str | os.PathLike[str] | None = None,
+        timeout: float | None = None,
+        check: bool = False,
+        text: bool = True,
+    ) -> RunResult:
+        """Run the program to its end and return what it gave; a failure is no exception.
+
+        Args:
+            args: its arguments.
+            input: what it reads on standard input; nothing (``/dev/null``) by default.
+            env: variables beside PATH, LANG, TERM and TZ. Nothing else is handed down: a test that
+                needs more says so.
+            pass_env: names of variables to hand down from this process.
+            cwd: working folder; that of the test by default.
+            timeout: seconds; the session's default when None. Under emulation both are
+                multiplied by ``dockerbin_emulation_factor``.
+            check: raise `RunError` unless the exit code is 0.
+            text: decode both streams as UTF-8; undecodable bytes are replaced.
+
+        Raises:
+            UnavailableError: this host can't run the platform.
+            RunError: only with ``check``.
+        """
+        result = self.runner().run(
+            tuple(self.command(*args)),
+            input=input,
+            env=_environment(env or {}, pass_env),
+            cwd=Path(cwd) if cwd is not None else None,
+            timeout=timeout,
+            text=text,
+        )
+        if check:
+            result.check()
+        return result
+
+    def command(self, *args: str | os.PathLike[str]) -> list[str]:
+        """Return the command that runs the program with ``args``, for `subprocess`."""
+        return [os.fspath(self), *(os.fspath(arg) for arg in args)]
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return os.fspath(self)
+
+
+def _environment(env: Mapping[str, str], pass_env: Iterable[str]) -> dict[str, str]:
+    """Return a closed environment: QEMU_* and LD_* of the caller would change what is tested."""
+    basic = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "TERM": "dumb",
+        "TZ": "UTC",
+    }
+    passed = {name: os.environ[name] for name in pass_env if name in os.environ}
+    return {**basic, **passed, **env}

@@ -1,0 +1,261 @@
+"""The errors of pytest-dockerbin and the prose of their messages.
+
+    DockerbinError
+    ├── SettingsError            a setting that can't be understood: the user's to correct
+    ├── UnavailableError         something of the machine is missing: decided by --dockerbin-missing
+    │   ├── EngineError          docker, buildx or the daemon
+    │   └── EmulatorError        nothing here executes programs of that platform
+    ├── BuildError               BuildKit refused it or a step failed
+    │   └── BuildTimeoutError    it was ended by us
+    ├── ArtifactError            what was exported can't be used
+    │   └── WrongPlatformError   an executable of another architecture
+    ├── StoreError               the cache folder can't be used
+    └── RunError                 a program failed in ``run(check=True)``
+
+An error says in its first line what failed, in ``details`` what was seen, in ``hint`` what to do.
+Errors travel between pytest-xdist workers as JSON, so they hold only text and paths.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class DockerbinError(Exception):
+    """The root of all errors of this package.
+
+    Attributes:
+        summary: one line, what failed.
+        hint: what to do about it, or None.
+        log_path: the file with the whole build log, or None.
+        details: further lines for a person: excerpt, last log lines, command; may be empty.
+    """
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        hint: str | None = None,
+        log_path: Path | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(summary)
+        self.summary = summary
+        self.hint = hint
+        self.log_path = log_path
+        self.details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by JSON, since keyword-only arguments are lost otherwise."""
+        return error_from_json, (self.to_json(),)
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def report(self) -> str:
+        """Return the whole text for a person: summary, details, hint and log path."""
+        lines = [self.summary]
+        if self.details:
+            lines.append(self.details)
+        if self.hint:
+            lines.append(f"hint:     {self.hint}")
+        if self.log_path:
+            lines.append(f"full log: {self.log_path}")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON values, for `error_from_json`."""
+        return {
+            "error": type(self).__name__,
+            "summary": self.summary,
+            "hint": self.hint,
+            "log_path": str(self.log_path) if self.log_path else None,
+            "details": self.details,
+        }
+
+
+class SettingsError(DockerbinError):
+    """A setting that can't be understood; raised before anything is built."""
+
+    @classmethod
+    def unknown(
+        cls, what: str, got: str, known: Iterable[str], where: str = "", form: str = ""
+    ) -> Self:
+        """Say that ``got`` is not among ``known``, with the closest match or else the ``form``."""
+        names = sorted(known)
+        close = get_close_matches(got, names, n=1, cutoff=0.5)
+        expected = f"expected {form}" if form else f"known: {', '.join(names)}"
+        if close:
+            expected = f"did you mean {close[0]!r}?"
+        return cls(f"{_at(where)}unknown {what} {got!r}; {expected}")
+
+    @classmethod
+    def wrong_value(cls, name: str, got: object, expected: str, where: str = "") -> Self:
+        """Say that a setting's value has the wrong type or form."""
+        return cls(f"{_at(where)}{name}={got!r}: expected {expected}")
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
+
+
+class UnavailableError(DockerbinError):
+    """Something that the machine lacks; ``--dockerbin-missing`` decides between skip and fail."""
+
+
+class EngineError(UnavailableError):
+    """The docker command, its buildx plugin or the Docker daemon is missing or not answering."""
+
+    @classmethod
+    def no_docker(cls) -> Self:
+        """There is no ``docker`` command on PATH."""
+        return cls(
+            "the docker command is not on PATH",
+            hint="install Docker Engine with buildx (https://docs.docker.com/engine/install/)",
+        )
+
+    @classmethod
+    def no_buildx(cls, said: str) -> Self:
+        """The docker command has no buildx plugin."""
+        return cls(
+            f"docker has no buildx plugin ({said})",
+            hint="install it: apt-get install docker-buildx-plugin (Docker's packages) "
+            "or docker-buildx (Debian's)",
+        )
+
+    @classmethod
+    def no_daemon(cls, said: str) -> Self:
+        """No Docker daemon answers on the address that the docker command uses."""
+        return cls(
+            f"the Docker daemon does not answer ({said})",
+            hint="start it: systemctl start docker, or open Docker Desktop; "
+            "`docker context ls` shows which address is used",
+        )
+
+
+class EmulatorError(UnavailableError):
+    """No way to execute programs of a platform, on this host or in the builder."""
+
+    @classmethod
+    def on_host(cls, platform: str, architecture: str, said: str) -> Self:
+        """This host can't execute a program of that platform."""
+        return cls(
+            f"{platform} programs can't be run on this host: {said}",
+            hint=_install_emulator(architecture),
+        )
+
+    @classmethod
+    def in_builder(cls, platform: str, architecture: str, step: str, log_path: Path | None) -> Self:
+        """The builder has no emulator for a RUN step of that platform."""
+        return cls(
+            f"the builder can't run {platform} steps: exec format error in {step}",
+            hint=_install_emulator(architecture),
+            log_path=log_path,
+        )
+
+
+def _install_emulator(architecture: str) -> str:
+    return (
+        f"install its emulator: docker run --privileged --rm tonistiigi/binfmt "
+        f"--install {architecture}, or apt-get install qemu-user-static"
+    )
+
+
+class BuildError(DockerbinError):
+    """A build that failed; its summary names Dockerfile line and step where BuildKit did."""
+
+
+class BuildTimeoutError(BuildError):
+    """A build that took longer than ``build_timeout`` or was silent for too long."""
+
+
+class ArtifactError(DockerbinError):
+    """An export that is empty, unsafe or holds something that can't be used."""
+
+    @classmethod
+    def empty(cls, platform: str) -> Self:
+        """The build succeeded and exported no file."""
+        return cls(
+            f"the build for {platform} exported nothing",
+            hint="the last stage (or the stage named by target) must hold the files: "
+            "FROM scratch + COPY --from=...",
+        )
+
+    @classmethod
+    def unsafe(cls, platform: str, name: str, why: str, hint: str | None = None) -> Self:
+        """An exported file that must not be used, or opened."""
+        return cls(f"the export for {platform} can't be used: {name!r} {why}", hint=hint)
+
+    @classmethod
+    def too_much(cls, platform: str, what: str) -> Self:
+        """More was exported than the caps allow."""
+        return cls(
+            f"the export for {platform} is too large: {what}",
+            hint="export only the binaries: FROM scratch + COPY --from=...",
+        )
+
+    @classmethod
+    def no_binary(cls, platform: str, wanted: str | None, exported: Iterable[str]) -> Self:
+        """The one executable could not be told."""
+        listing = "\n".join(f"  {line}" for line in exported)
+        if wanted is None:
+            summary = f"the export for {platform} does not hold exactly one executable"
+            hint = 'name it: @pytest.mark.dockerbin(binary="...") or ini dockerbin_binary'
+        else:
+            summary = f"the export for {platform} has no executable {wanted!r}"
+            hint = "names are paths inside the export, without a leading slash"
+        return cls(summary, hint=hint, details=f"exported:\n{listing}")
+
+
+class WrongPlatformError(ArtifactError):
+    """An exported executable is not for the platform that was asked for."""
+
+    @classmethod
+    def of_file(cls, platform: str, name: str, found: str, expected: str) -> Self:
+        """``name`` is ``found`` where ``expected`` was asked for."""
+        return cls(
+            f"{name!r}, exported for {platform}, is {found}; expected {expected}",
+            hint="the usual cause is a stage that ignores TARGETARCH: a fixed GOARCH or --target, "
+            "ARG TARGETARCH with a default, or FROM --platform=... without cross compiling",
+        )
+
+
+class StoreError(DockerbinError):
+    """The cache folder can't be used."""
+
+
+class RunError(DockerbinError):
+    """A program of ``run(check=True)`` did not end with exit code 0."""
+
+
+_TREE: dict[str, type[DockerbinError]] = {
+    cls.__name__: cls
+    for cls in (
+        DockerbinError,
+        SettingsError,
+        UnavailableError,
+        EngineError,
+        EmulatorError,
+        BuildError,
+        BuildTimeoutError,
+        ArtifactError,
+        WrongPlatformError,
+        StoreError,
+        RunError,
+    )
+}
+
+
+def error_from_json(data: dict[str, Any]) -> DockerbinError:
+    """Return the error that `DockerbinError.to_json` wrote."""
+    return _TREE[data["error"]](
+        data["summary"],
+        hint=data["hint"],
+        log_path=Path(data["log_path"]) if data["log_path"] else None,
+        details=data["details"],
+    )

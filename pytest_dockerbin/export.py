@@ -1,0 +1,224 @@
+"""Checks an exported tree before anything of it is used.
+
+What BuildKit wrote is data of a stranger: it may hold links out of the tree, devices, setuid bits
+or another architecture's programs. The walk goes by folder descriptors and never follows a link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.artifact import FileRecord
+from pytest_dockerbin.errors import ArtifactError, WrongPlatformError
+from pytest_dockerbin.executables import expected_for, read_executable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_dockerbin.executables import Executable
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.spec import Verify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most that one export may hold.
+
+    Attributes:
+        size: bytes of all files together.
+        files: number of files, links and folders.
+        depth: folders below one another.
+    """
+
+    size: int = 2 * 1024**3
+    files: int = 50_000
+    depth: int = 64
+
+
+def seal(
+    tree: Path, platform: Platform, *, verify: Verify, limits: Limits = Limits()
+) -> tuple[FileRecord, ...]:
+    """Check the tree, make its modes uniform and return its files, sorted by name.
+
+    Folders and programs become 0755, other files 0644, whatever the image said; extended
+    attributes are dropped and hard links made files of their own. Modification times stay.
+
+    Raises:
+        ArtifactError: the tree is empty or too large, or a file in it can't be used.
+        WrongPlatformError: an executable is for another platform.
+    """
+    walk = _Walk(platform, limits)
+    descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        walk.folder(descriptor, "", 0)
+    finally:
+        os.close(descriptor)
+    if not walk.files:
+        raise ArtifactError.empty(str(platform))
+    walk.check_links()
+    if verify:
+        walk.check_executables(static=verify == "static")
+    return tuple(sorted(walk.files, key=lambda file: file.name))
+
+
+class _Walk:
+    def __init__(self, platform: Platform, limits: Limits) -> None:
+        self.platform = platform
+        self.limits = limits
+        self.files: list[FileRecord] = []
+        self.folders: set[str] = {""}
+        self.executables: dict[str, Executable] = {}
+        self.size = 0
+
+    def folder(self, descriptor: int, name: str, depth: int) -> None:
+        if depth > self.limits.depth:
+            raise self._too_much(f"more than {self.limits.depth} folders deep")
+        os.fchmod(descriptor, 0o755)
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                path = f"{name}/{entry.name}" if name else entry.name
+                self._entry(descriptor, entry.name, path, depth)
+
+    def _entry(self, parent: int, entry: str, path: str, depth: int) -> None:
+        if not path.isprintable():  # a name that is not UTF-8 has surrogates, which are not either
+            raise self._unsafe(path, "has control characters or bytes that are not UTF-8")
+        if len(self.files) + len(self.folders) > self.limits.files:
+            raise self._too_much(f"more than {self.limits.files} files")
+        facts = os.stat(entry, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISLNK(facts.st_mode):
+            target = os.readlink(entry, dir_fd=parent)
+            self.files.append(_link_record(path, target))
+        elif stat.S_ISDIR(facts.st_mode):
+            self.folders.add(path)
+            descriptor = self._open(parent, entry, facts, os.O_DIRECTORY)
+            try:
+                self.folder(descriptor, path, depth + 1)
+            finally:
+                os.close(descriptor)
+        elif stat.S_ISREG(facts.st_mode):
+            self.size += facts.st_size
+            if self.size > self.limits.size:
+                raise self._too_much(f"more than {self.limits.size} bytes")
+            if facts.st_nlink > 1:
+                _make_own_file(parent, entry, facts)
+            self._file(self._open(parent, entry, facts, 0), path, facts)
+        else:
+            raise self._unsafe(path, f"is a {_special(facts.st_mode)}")
+
+    def _open(self, parent: int, entry: str, facts: os.stat_result, flags: int) -> int:
+        if not facts.st_mode & stat.S_IRUSR:  # the owner, too, may lack the right to read
+            os.chmod(entry, 0o700, dir_fd=parent)
+        return os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | flags, dir_fd=parent)
+
+    def _file(self, descriptor: int, path: str, facts: os.stat_result) -> None:
+        with open(descriptor, "rb") as file:
+            for attribute in os.listxattr(descriptor) if hasattr(os, "listxattr") else ():
+                os.removexattr(descriptor, attribute)
+            mode = 0o755 if facts.st_mode & 0o111 else 0o644
+            os.fchmod(descriptor, mode)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            executable = read_executable(file)
+        if executable:
+            self.executables[path] = executable
+        program = executable is not None and executable.program and mode == 0o755  # noqa: PLR2004
+        self.files.append(
+            FileRecord(name=path, size=facts.st_size, sha256=digest, mode=mode, program=program)
+        )
+
+    def check_links(self) -> None:
+        """Refuse every link that does not end at a file or folder inside the tree."""
+        links = {file.name: file.link for file in self.files if file.link is not None}
+        places = {file.name for file in self.files if file.link is None} | self.folders
+        for name, target in links.items():
+            if target.startswith("/"):
+                raise self._unsafe(
+                    name, f"links to {target!r}, outside the export", "make the link relative"
+                )
+            end = _follow(name, links)
+            if end is None:
+                raise self._unsafe(name, f"links to {target!r}, outside the export or in a circle")
+            if end not in places:
+                raise self._unsafe(name, f"links to {target!r}, which was not exported")
+
+    def check_executables(self, *, static: bool) -> None:
+        """Refuse executables of another platform and, if asked, those that need a loader."""
+        wrong = [name for name, found in self.executables.items() if not found.fits(self.platform)]
+        if wrong:
+            name = min(wrong)
+            more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""
+            raise WrongPlatformError.of_file(
+                str(self.platform),
+                name,
+                f"{self.executables[name]}{more}",
+                expected_for(self.platform),
+            )
+        for name, found in self.executables.items():
+            if static and found.interpreter:
+                raise self._unsafe(
+                    name,
+                    f"is not static: it needs the loader {found.interpreter}",
+                    'link statically, or set verify="platform"',
+                )
+
+    def _unsafe(self, name: str, why: str, hint: str | None = None) -> ArtifactError:
+        return ArtifactError.unsafe(str(self.platform), name, why, hint)
+
+    def _too_much(self, what: str) -> ArtifactError:
+        return ArtifactError.too_much(str(self.platform), what)
+
+
+def _link_record(path: str, target: str) -> FileRecord:
+    digest = hashlib.sha256(os.fsencode(target)).hexdigest()
+    return FileRecord(name=path, size=0, sha256=digest, mode=0o777, link=target)
+
+
+def _make_own_file(parent: int, entry: str, facts: os.stat_result) -> None:
+    """Replace a hard link by a copy, so that changing one name never changes another."""
+    copy = f".{entry}.copy"
+    source = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+    target = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent)
+    with open(source, "rb") as reader, open(target, "wb") as writer:  # noqa: PTH123
+        while block := reader.read(1024 * 1024):
+            writer.write(block)
+        os.fchmod(target, stat.S_IMODE(facts.st_mode) & 0o777)
+    os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns), dir_fd=parent)
+    os.rename(copy, entry, src_dir_fd=parent, dst_dir_fd=parent)
+
+
+def _follow(name: str, links: dict[str, str]) -> str | None:
+    """Return where a link ends inside the tree, by names alone; None outside or in a circle."""
+    at, rest = "", name.split("/")
+    for _ in range(4096):  # each turn eats one component; a circle never ends
+        if not rest:
+            return at
+        part = rest.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not at:
+                return None
+            at = posixpath.dirname(at)
+            continue
+        at = f"{at}/{part}" if at else part
+        target = links.get(at)
+        if target is not None:
+            if target.startswith("/"):
+                return None
+            at, rest = posixpath.dirname(at), target.split("/") + rest
+    return None
+
+
+def _special(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "named pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFCHR: "character device",
+        stat.S_IFBLK: "block device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")

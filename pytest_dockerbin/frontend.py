@@ -1,0 +1,53 @@
+"""Takes the ``# syntax=`` line out of a Dockerfile, so that BuildKit's builtin frontend reads it.
+
+An empty ``BUILDKIT_SYNTAX`` does not switch the line off, and replacing it by a comment would end
+the block of parser directives and lose ``# escape=`` and ``# check=`` behind it. So the line is
+deleted and an empty one put after the last directive: line numbers in messages stay true.
+Source: the Dockerfile reference, "Parser directives".
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DIRECTIVE = re.compile(rb"^\s*#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+
+
+def without_syntax_line(text: bytes) -> bytes:
+    """Return the Dockerfile's text without its ``# syntax=`` directive, as many lines as before."""
+    lines = text.splitlines(keepends=True)
+    directives = 0
+    syntax = None
+    for index, line in enumerate(lines):
+        found = _DIRECTIVE.match(line.removeprefix(b"\xef\xbb\xbf"))
+        if not found:
+            break
+        directives = index + 1
+        if found[1].lower() == b"syntax" and syntax is None:
+            syntax = index
+    if syntax is None:
+        return text
+    kept = lines[:syntax] + lines[syntax + 1 : directives] + [b"\n"] + lines[directives:]
+    return b"".join(kept)
+
+
+def builtin_copy(dockerfile: Path, folder: Path) -> Path:
+    """Return a Dockerfile for the builtin frontend: a copy in ``folder``, or the file itself.
+
+    ``<Dockerfile>.dockerignore`` is found beside the file that is built, so it is copied too.
+    """
+    text = dockerfile.read_bytes()
+    changed = without_syntax_line(text)
+    if changed == text:
+        return dockerfile
+    copy = folder / dockerfile.name
+    copy.write_bytes(changed)
+    ignore = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+    if ignore.is_file():
+        shutil.copyfile(ignore, folder / ignore.name)
+    return copy

@@ -1,0 +1,106 @@
+"""Turns this package's errors into pytest's outcomes: the one place that skips and fails."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.session import cause_of
+from pytest_dockerbin.settings import Missing, on_ci
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_dockerbin.errors import SettingsError
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.settings import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """What stopped a test, attached to the outcome that is raised.
+
+    pytest keeps the outcome of a failed session fixture and raises it again for every test that
+    asks for it, so the outcome itself has one line, and the first report gets the whole text.
+
+    Attributes:
+        cause: a name, equal for all tests that the same thing stops.
+        whole: the whole text for a person; empty for a skip.
+        skipped: the reason of a skip, or None.
+    """
+
+    cause: str
+    whole: str
+    skipped: str | None = None
+
+    @classmethod
+    def of(cls, call: pytest.CallInfo[None]) -> Stop | None:
+        """Return what stopped a phase of a test, if it was something of ours."""
+        return getattr(call.excinfo.value, _STOP, None) if call.excinfo else None
+
+
+_STOP = "dockerbin_stop"
+
+
+@contextmanager
+def as_outcomes(selection: Selection, platform: Platform) -> Iterator[None]:
+    """Let errors of this package end the test as users expect.
+
+    A missing thing skips or fails by ``--dockerbin-missing``; all else fails.
+    """
+    try:
+        yield
+    except UnavailableError as error:
+        if skips(selection, platform):
+            _skip(error)
+        _fail(error)
+    except DockerbinError as error:
+        _fail(error)
+
+
+def skips(selection: Selection, platform: Platform) -> bool:
+    """Tell whether a missing thing skips the tests of ``platform``."""
+    if selection.missing is not Missing.AUTO:
+        return selection.missing is Missing.SKIP
+    return not on_ci() and not (
+        selection.named_on_command_line and str(platform) in _named(selection.words)
+    )
+
+
+def _named(words: tuple[str, ...]) -> set[str]:
+    from pytest_dockerbin.platforms import Platform  # noqa: PLC0415
+
+    return {str(Platform.parse(word)) for word in words if word not in ("native", "auto")}
+
+
+def usage_error(error: SettingsError) -> NoReturn:
+    """End the run with one line and exit code 4; for ``pytest_configure``."""
+    raise pytest.UsageError(_with_hint(error)) from None
+
+
+def collection_error(error: DockerbinError) -> NoReturn:
+    """Make the module that is being collected an error, in one line."""
+    pytest.fail(_with_hint(error), pytrace=False)
+
+
+def _with_hint(error: DockerbinError) -> str:
+    hint = f"; {error.hint}" if error.hint else ""
+    return f"dockerbin: {error.summary}{hint}"
+
+
+def _skip(error: DockerbinError) -> NoReturn:
+    reason = _with_hint(error)
+    outcome = pytest.skip.Exception(reason)
+    setattr(outcome, _STOP, Stop(cause_of(error), "", skipped=reason))
+    raise outcome from None
+
+
+def _fail(error: DockerbinError) -> NoReturn:
+    log = f"; log: {error.log_path}" if error.log_path else ""
+    outcome = pytest.fail.Exception(f"dockerbin: {error.summary}{log}", pytrace=False)
+    setattr(outcome, _STOP, Stop(cause_of(error), f"dockerbin: {error.report()}"))
+    raise outcome from None

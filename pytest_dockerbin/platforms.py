@@ -1,0 +1,164 @@
+"""Platforms, spelled and compared as Docker does.
+
+The rules are those of containerd's ``platforms`` package (``Parse`` and ``Normalize``), with one
+difference: a word that is only an architecture means Linux, whatever this host is.
+"""
+
+from __future__ import annotations
+
+import platform as host_platform
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from pytest_dockerbin.errors import SettingsError
+
+_OSES = ("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "wasip1")
+_OS_ALIASES = {"macos": "darwin"}
+
+# architecture -> its variants; the first is the one that is left out of the spelling,
+# but for arm, which is always spelled with its variant
+_VARIANTS: dict[str, tuple[str, ...]] = {
+    "386": ("",),
+    "amd64": ("v1", "v2", "v3", "v4"),
+    "arm": ("v7", "v5", "v6", "v8"),
+    "arm64": ("v8", "v9"),
+    "loong64": ("",),
+    "mips": ("",),
+    "mipsle": ("",),
+    "mips64": ("",),
+    "mips64le": ("",),
+    "ppc64": ("",),
+    "ppc64le": ("",),
+    "riscv64": ("",),
+    "s390x": ("",),
+    "wasm": ("",),
+}
+_ARCHITECTURE_ALIASES: dict[str, tuple[str, str]] = {
+    "i386": ("386", ""),
+    "i686": ("386", ""),
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "armv8l": ("arm", "v7"),
+    "loongarch64": ("loong64", ""),
+    "mips64el": ("mips64le", ""),
+}
+
+# CPU flags (as /proc/cpuinfo names them) that a level has and the one below lacks:
+# the x86-64 psABI's table of micro-architecture levels
+_LEVEL_FLAGS = {
+    "v2": {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
+    "v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
+    "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """An operating system, an architecture and, where it matters, a variant of it.
+
+    Make one with `Platform.parse`; two spellings of one platform are equal.
+    """
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a platform in any of Docker's spellings.
+
+        ``arm64``, ``aarch64`` and ``linux/arm64/v8`` are ``linux/arm64``; ``linux/arm`` is
+        ``linux/arm/v7``; case does not matter.
+
+        Raises:
+            SettingsError: it is not a platform; the closest one is named.
+        """
+        words = text.strip().lower().split("/")
+        if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
+            raise _not_a_platform(text)
+        if len(words) == 1:
+            words.insert(0, "linux")
+        os_name = _OS_ALIASES.get(words[0], words[0])
+        architecture, variant = _ARCHITECTURE_ALIASES.get(words[1], (words[1], ""))
+        if len(words) == 3:  # noqa: PLR2004 (the variant was given)
+            variant = words[2] if words[2].startswith("v") else f"v{words[2]}"
+        known = _VARIANTS.get(architecture)
+        if os_name not in _OSES or known is None or (variant and variant not in known):
+            raise _not_a_platform(text)
+        if architecture == "arm":
+            variant = variant or known[0]
+        elif variant == known[0]:
+            variant = ""
+        return cls(os_name, architecture, variant)
+
+    @classmethod
+    def host(cls) -> Self:
+        """Return the Linux platform of this machine's processor: what ``native`` means in lists.
+
+        On macOS and Windows, too, this is the platform that Docker builds by default there.
+        """
+        return cls.parse(host_platform.machine() or "amd64")
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+    @property
+    def slug(self) -> str:
+        """The folder name that BuildKit gives this platform: ``linux_arm_v7``."""
+        return str(self).replace("/", "_")
+
+    @property
+    def native(self) -> bool:
+        """Whether this host's own processor and system run it, without emulation."""
+        if {"win32": "windows"}.get(sys.platform, sys.platform) != self.os:
+            return False
+        host = Platform.host()
+        if self.architecture == "386":
+            return host.architecture == "amd64" or host == self
+        if self.architecture != host.architecture:
+            return False
+        if self.architecture == "amd64":
+            return _host_has_level(self.variant)
+        return self.variant <= host.variant
+
+    def to_json(self) -> str:
+        """Return Docker's spelling, which `parse` reads."""
+        return str(self)
+
+
+@cache
+def _host_has_level(level: str) -> bool:
+    if not level:
+        return True
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return False
+    found = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
+    flags = set(found.group(1).split()) if found else set()
+    levels = [name for name in _LEVEL_FLAGS if name <= level]
+    return all(_LEVEL_FLAGS[name] <= flags for name in levels)
+
+
+def _not_a_platform(text: str) -> SettingsError:
+    form = "OS/ARCHITECTURE[/VARIANT], such as linux/arm64"
+    return SettingsError.unknown("platform", text, _spellings(), form=form)
+
+
+@cache
+def _spellings() -> tuple[str, ...]:
+    """What a mistyped platform is compared with: the common ones, in each spelling."""
+    platforms = {"linux/arm/v5", "linux/arm/v6", "linux/arm/v7", *_VARIANTS}
+    platforms |= {f"linux/{name}" for name in _VARIANTS if name not in {"arm", "wasm"}}
+    platforms |= {f"linux/amd64/{level}" for level in _VARIANTS["amd64"][1:]}
+    platforms |= {f"{os_name}/{name}" for os_name in _OSES for name in ("amd64", "arm64")}
+    platforms -= {"wasip1/amd64", "wasip1/arm64"}
+    return (*sorted(platforms), "wasip1/wasm", "native", "auto")

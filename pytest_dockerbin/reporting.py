@@ -1,0 +1,240 @@
+"""What the plugin says in the terminal: a header line and a section at the end."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dockerbin.outcomes import Stop
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.suite import suite_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+PLATFORM = "dockerbin_platform"
+"""Attribute of a report: its test's platform, so that an xdist controller knows it."""
+
+STOP = "dockerbin_stop"
+"""Attribute of a report: what stopped its test, and whether it is the first to say so."""
+
+
+def register(config: pytest.Config) -> None:
+    """Add the reporting to the run, once."""
+    plugins = config.pluginmanager
+    if not plugins.has_plugin("dockerbin-reporter"):
+        folding = ErrorFolding()
+        plugins.register(folding, "dockerbin-folding")
+        plugins.register(ErrorUnfolding(folding), "dockerbin-unfolding")
+        plugins.register(Reporter(config), "dockerbin-reporter")
+
+
+def header(config: pytest.Config) -> str:
+    """Return the line that says what is tested, and where that was set; asks no one."""
+    suite = suite_of(config)
+    words = ", ".join(_described(word) for word in suite.selection.words)
+    source = suite.selection.source
+    origin = f" (from {source})" if source != "default" else ""
+    return f"dockerbin: {words}{origin}"
+
+
+def _described(word: str) -> str:
+    if word == "auto":
+        return word
+    platform = Platform.host() if word == "native" else Platform.parse(word)
+    return f"{platform} (native)" if platform.native else str(platform)
+
+
+class Reporter:
+    """Registered when a test of ours was collected, and on an xdist controller.
+
+    Args:
+        config: pytest's.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._tests: dict[str, Counter[str]] = {}
+        self._builds: dict[tuple[str, str], dict[str, Any]] = {}
+        self._missing: dict[str, int] = {}
+
+    # -- while tests run --------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Stop a test whose program can't be run, before anything is built for it."""
+        platform = _platform_of(item)
+        if platform and "dockerbin_binary" in getattr(item, "fixturenames", ()):
+            suite_of(self._config).require_runner(platform)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        """Note where an overridden ``dockerbin_defaults`` stands."""
+        value = yield
+        if fixturedef.argname == "dockerbin_defaults" and not _is_ours(fixturedef):
+            file = Path(inspect.getfile(fixturedef.func))
+            suite_of(self._config).remember_override(value, file)
+        return value
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the test's platform and what stopped it on its report."""
+        report = yield
+        platform = _platform_of(item)
+        if platform:
+            setattr(report, PLATFORM, str(platform))
+        stop = Stop.of(call)
+        if stop:
+            first = not stop.skipped and suite_of(self._config).claim(f"cause-{stop.cause}")
+            if first:
+                report.longrepr = stop.whole
+            setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test's outcome for its platform."""
+        platform = getattr(report, PLATFORM, None)
+        outcome = _outcome(report)
+        if platform and outcome:
+            self._tests.setdefault(platform, Counter())[outcome] += 1
+        reason = getattr(report, STOP, {}).get("skipped")
+        if reason:
+            self._missing[reason] = self._missing.get(reason, 0) + 1
+
+    # -- from xdist workers to their controller ---------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 (xdist has no types)
+        """Take what a worker built."""
+        for record in getattr(node, "workeroutput", {}).get("dockerbin", ()):
+            suite_of(self._config).workers_built = True
+            self._builds.setdefault((record["label"], record["platform"]), record)
+
+    def pytest_sessionfinish(self) -> None:
+        """Hand what this worker built to the controller."""
+        builds = list(suite_of(self._config).builds.values())
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output["dockerbin"] = builds
+        for record in builds:
+            self._builds.setdefault((record["label"], record["platform"]), record)
+
+    # -- what is printed --------------------------------------------------------------------------
+
+    def pytest_report_collectionfinish(self) -> str | None:
+        """Print the header when it was not wanted before collection."""
+        from pytest_dockerbin.options import header_wanted  # noqa: PLC0415
+
+        if self._is_silent() or header_wanted(self._config):
+            return None
+        return header(self._config)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the section: a line for each platform, and what did not run."""
+        if self._is_silent():
+            return
+        lines = [*self._platform_lines(), *self._missing_lines()]
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("dockerbin")
+            for line in lines:
+                terminalreporter.write_line(line)
+
+    def _is_silent(self) -> bool:
+        return self._config.get_verbosity() < 0 or self._config.option.collectonly
+
+    def _platform_lines(self) -> Iterator[str]:
+        platforms = {platform for _, platform in self._builds} | self._tests.keys()
+        for platform in sorted(platforms):
+            builds = [record for (_, at), record in self._builds.items() if at == platform]
+            counts = self._tests.get(platform, Counter())
+            words = [f"{counts[name]} {name}" for name in _OUTCOMES if counts[name]]
+            told = "; ".join([*map(_build_words, builds), ", ".join(words)])
+            yield f"{_described(platform)}: {told}"
+
+    def _missing_lines(self) -> Iterator[str]:
+        for reason, count in self._missing.items():
+            tests = "1 test" if count == 1 else f"{count} tests"
+            yield f"{tests} did NOT run: {reason.removeprefix('dockerbin: ')}"
+        if self._missing:
+            yield "CI would fail here (--dockerbin-missing=fail)"
+
+
+class ErrorFolding:
+    """Lets one error stand for its repetitions in the terminal.
+
+    pytest prints a heading and a text for each error. Those of tests that were stopped by a cause
+    which another test tells in full are taken out of the errors while pytest prints them; they are
+    back for the short summary and the counts.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Generator[None, object, object]:
+        """Take repetitions out before pytest's own summary begins."""
+        self._errors = terminalreporter.stats.get("error", [])
+        stops = [getattr(report, STOP, None) for report in self._errors]
+        told = {stop["cause"] for stop in stops if stop and stop["first"]}
+        kept = [
+            report
+            for report, stop in zip(self._errors, stops, strict=True)
+            if not stop or stop["first"] or stop["cause"] not in told
+        ]
+        if len(kept) < len(self._errors):
+            terminalreporter.stats["error"] = kept
+        return (yield)
+
+
+class ErrorUnfolding:
+    """Brings back what `ErrorFolding` took out, once pytest has printed the errors."""
+
+    def __init__(self, folding: ErrorFolding) -> None:
+        self._folding = folding
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say how many were left out, and restore them."""
+        errors = self._folding._errors  # noqa: SLF001 (two halves of one thing)
+        count = len(errors) - len(terminalreporter.stats.get("error", []))
+        if count:
+            terminalreporter.stats["error"] = errors
+            if terminalreporter.config.option.tbstyle != "no":
+                more = "1 more error has" if count == 1 else f"{count} more errors have"
+                terminalreporter.write_line(f"dockerbin: {more} a cause that is told above")
+
+
+_OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+def _build_words(record: dict[str, Any]) -> str:
+    if "error" in record:
+        return f"{record['label']} not built ({record['error']})"
+    cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
+    return f"{record['label']} built in {record['seconds']:.1f} s{cached}"
+
+
+def _is_ours(fixturedef: pytest.FixtureDef[Any]) -> bool:
+    return fixturedef.func.__module__ == "pytest_dockerbin.fixtures"
+
+
+def _platform_of(item: pytest.Item) -> Platform | None:
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("dockerbin_platform") if callspec else None
+    return value if isinstance(value, Platform) else None
+
+
+def _outcome(report: pytest.TestReport) -> str | None:
+    if report.when == "call" and not report.skipped:
+        return report.outcome
+    if report.skipped:
+        return "skipped"
+    return "error" if report.failed else None

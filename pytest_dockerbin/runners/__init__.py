@@ -1,0 +1,1 @@
+"""Ways to run an exported program, and how they are proved."""

@@ -1,0 +1,216 @@
+"""Which platforms a test runs for, and what its markers say of the build.
+
+The rules, nearest first: the ``platform`` markers of the nearest node that has any; the list of
+``--dockerbin-platforms`` or its variable, which narrows a marked test and is all of an unmarked
+one's; the ini list; the native platform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.spec import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from pytest_dockerbin.settings import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The platforms of one test.
+
+    Attributes:
+        platforms: for which it is run; when empty, ``skipped`` says why.
+        asked: the platforms that its marker named, for the id of the one skipped item.
+        skipped: why nothing is left, or None.
+    """
+
+    platforms: tuple[Platform, ...]
+    asked: tuple[Platform, ...] = ()
+    skipped: str | None = None
+
+
+class BuildMarks(NamedTuple):
+    """What a test's markers say of its build; hashable, since it is a fixture's parameter.
+
+    Attributes:
+        settings: build settings, typed, as sorted pairs.
+        scope: the node whose ``dockerbin_defaults`` apply: a fixture of session scope that a
+            conftest overrides must be asked again where another override holds.
+    """
+
+    settings: tuple[tuple[str, Any], ...]
+    scope: str
+
+
+def choose(
+    marks: Iterable[pytest.Mark],
+    selection: Selection,
+    auto: Callable[[], tuple[Platform, ...]],
+) -> Choice:
+    """Return the platforms of a test.
+
+    Args:
+        marks: the ``platform`` markers of the nearest node that has any.
+        selection: the session's.
+        auto: gives the platforms of the word ``auto``.
+
+    Raises:
+        SettingsError: a marker names what is no platform.
+    """
+    marks = tuple(marks)
+    if not marks:
+        return Choice(_expand(selection.words, (), auto))
+    everything = _expand(selection.words, (), auto)
+    asked = tuple(
+        dict.fromkeys(platform for mark in marks for platform in _marked(mark, everything, auto))
+    )
+    if not asked:
+        words = ", ".join(str(word) for mark in marks for word in mark.args)
+        native = " natively" if any("emulated" in mark.kwargs for mark in marks) else ""
+        return Choice((), (), f"no platform of {_listed(everything)} is {words}{native}")
+    if selection.chosen is None:
+        return Choice(asked)
+    kept = tuple(platform for platform in asked if platform in everything)
+    if kept:
+        return Choice(kept)
+    return Choice((), asked, f"{_listed(asked)} not among {selection.source}={_listed(everything)}")
+
+
+def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest.Mark]:
+    """Yield the markers ``name`` of the nearest node that has any."""
+    nearest = None
+    for node, mark in definition.iter_markers_with_node(name):
+        if nearest is None:
+            nearest = node
+        if node is not nearest:
+            return
+        yield mark
+
+
+def build_marks(definition: pytest.Item) -> BuildMarks:
+    """Return a test's ``dockerbin`` markers, merged key by key from module to function.
+
+    Raises:
+        SettingsError: a marker has an unknown key, a wrong value or positional arguments.
+    """
+    merged: dict[str, Any] = {}
+    for node, mark in reversed(list(definition.iter_markers_with_node("dockerbin"))):
+        where = "@pytest.mark.dockerbin"
+        if mark.args:
+            raise SettingsError.wrong_value(
+                "arguments", mark.args, "names and values, such as target='bin'", where
+            )
+        merged |= read_settings(mark.kwargs, base=node.path.parent, where=where)
+    parent = definition.parent
+    return BuildMarks(tuple(sorted(merged.items())), parent.nodeid if parent else "")
+
+
+def is_parametrised(definition: pytest.Item, argument: str) -> bool:
+    """Tell whether the test parametrises ``argument`` itself."""
+    for mark in definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if isinstance(names, str):
+            names = names.split(",")
+        if argument in [name.strip() for name in names]:
+            return True
+    return False
+
+
+def _marked(
+    mark: pytest.Mark,
+    everything: tuple[Platform, ...],
+    auto: Callable[[], tuple[Platform, ...]],
+) -> Iterator[Platform]:
+    where = "@pytest.mark.platform"
+    unknown = mark.kwargs.keys() - {"emulated"}
+    if unknown:
+        raise SettingsError.unknown("argument", min(unknown), ("emulated",), where)
+    emulated = mark.kwargs.get("emulated", True)
+    if not isinstance(emulated, bool):
+        raise SettingsError.wrong_value("emulated", emulated, "True or False", where)
+    words = mark.args or ("*",)
+    for word in words:
+        if not isinstance(word, str | Platform):
+            raise SettingsError.wrong_value("platform", word, "text such as 'linux/arm64'", where)
+    for platform in _expand([str(word) for word in words], everything, auto, where):
+        if emulated or platform.native:
+            yield platform
+
+
+def _expand(
+    words: Iterable[str],
+    everything: tuple[Platform, ...],
+    auto: Callable[[], tuple[Platform, ...]],
+    where: str = "",
+) -> tuple[Platform, ...]:
+    """Return the platforms that words name, each once; patterns match among ``everything``."""
+    platforms: list[Platform] = []
+    for word in words:
+        if word == "native":
+            platforms.append(Platform.host())
+        elif word == "auto":
+            platforms += auto()
+        elif any(sign in word for sign in "*?["):
+            pattern = word.lower()
+            platforms += [p for p in everything if fnmatchcase(str(p), pattern)]
+        else:
+            try:
+                platforms.append(Platform.parse(word))
+            except SettingsError as error:
+                raise SettingsError(
+                    f"{where}: {error.summary}" if where else error.summary
+                ) from None
+    return tuple(dict.fromkeys(platforms))
+
+
+def _listed(platforms: Iterable[Platform]) -> str:
+    return ",".join(map(str, platforms))
+
+
+def parametrise(
+    metafunc: pytest.Metafunc, selection: Selection, auto: Callable[[], tuple[Platform, ...]]
+) -> None:
+    """Run a test of ours once for each of its platforms.
+
+    Two hidden parameters, without a place in the test's id, carry what a fixture of session scope
+    can't ask the test for: its build markers, and all platforms of ``dockerbin_matrix``.
+
+    Raises:
+        SettingsError: a marker can't be understood.
+    """
+    definition = metafunc.definition
+    names = metafunc.fixturenames
+    choice = choose(marks_of_nearest_node(definition, "platform"), selection, auto)
+    marks = build_marks(definition)
+    if "dockerbin_platform" in names and not is_parametrised(definition, "dockerbin_platform"):
+        _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
+    if "dockerbin" in names and not is_parametrised(definition, "dockerbin"):
+        _parametrise(metafunc, "dockerbin", [marks], [pytest.HIDDEN_PARAM])
+    if "dockerbin_matrix" in names and not is_parametrised(definition, "dockerbin_matrix"):
+        value = pytest.param((choice.platforms, marks), marks=_skip_marks(choice))
+        _parametrise(metafunc, "dockerbin_matrix", [value], [pytest.HIDDEN_PARAM])
+
+
+def _platform_params(choice: Choice) -> tuple[list[Any], list[str]]:
+    if choice.skipped is None:
+        return list(choice.platforms), [str(platform) for platform in choice.platforms]
+    # one visible item instead of none: a hole in the matrix must be seen
+    param = pytest.param(choice.asked[0] if choice.asked else None, marks=_skip_marks(choice))
+    return [param], [_listed(choice.asked) or "no platform"]
+
+
+def _skip_marks(choice: Choice) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.skip(f"dockerbin: {choice.skipped}")] if choice.skipped else []
+
+
+def _parametrise(metafunc: pytest.Metafunc, name: str, values: list[Any], ids: list[Any]) -> None:
+    metafunc.parametrize(name, values, ids=ids, indirect=True, scope="session")

@@ -1,0 +1,85 @@
+"""The session's settings: how to build, whatever is built."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.platforms import Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Builders = tuple[tuple[Platform | None, str], ...]
+"""Builder names by platform; None stands for every platform that is not named."""
+
+
+class Missing(StrEnum):
+    """What to do where docker, the daemon or an emulator is missing."""
+
+    AUTO = "auto"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How builds and runs are done.
+
+    Attributes:
+        cache_dir: the folder of the store; the user's cache folder when None.
+        builders: buildx builders that win over a build's own ``builder``.
+        default_builders: builders for builds that name none.
+        build_timeout: seconds that a build may take.
+        silence_timeout: seconds that a build may be silent.
+        run_timeout: seconds that a program may run natively.
+        emulation_factor: what ``run_timeout`` is multiplied by under emulation.
+    """
+
+    cache_dir: Path | None = None
+    builders: Builders = ()
+    default_builders: Builders = ()
+    build_timeout: float = 1800.0
+    silence_timeout: float = 600.0
+    run_timeout: float = 60.0
+    emulation_factor: float = 10.0
+
+    def builder_for(self, platform: Platform, asked: str | None) -> str | None:
+        """Return the builder for a platform: option, build setting, ini file, or buildx's own."""
+        return _named(self.builders, platform) or asked or _named(self.default_builders, platform)
+
+
+def _named(builders: Builders, platform: Platform) -> str | None:
+    names = dict(builders)
+    return names.get(platform) or names.get(None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which platforms the session's tests are for.
+
+    Attributes:
+        chosen: words of the command line or environment, or None where neither named any.
+        default: words of the ini file, else ``native``.
+        source: where the words in force come from, for the header.
+        named_on_command_line: whether ``chosen`` is the command line's.
+        missing: what to do where something of the machine is missing.
+    """
+
+    chosen: tuple[str, ...] | None = None
+    default: tuple[str, ...] = ("native",)
+    source: str = "default"
+    named_on_command_line: bool = False
+    missing: Missing = Missing.AUTO
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words in force for a test without a marker."""
+        return self.default if self.chosen is None else self.chosen
+
+
+def on_ci() -> bool:
+    """Tell whether this runs on a CI service, by pytest's own rule."""
+    return bool(os.environ.get("CI") or os.environ.get("BUILD_NUMBER"))

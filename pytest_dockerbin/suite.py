@@ -1,0 +1,189 @@
+"""The builds of one pytest process: what the fixtures and hooks ask."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.options import (
+    read_build_defaults,
+    read_selection,
+    read_session_settings,
+)
+from pytest_dockerbin.outcomes import as_outcomes
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.session import Builder, new_session_name
+from pytest_dockerbin.spec import BuildSpec, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from pytest_dockerbin.artifact import Artifact, Binary
+    from pytest_dockerbin.selection import BuildMarks
+    from pytest_dockerbin.settings import Selection, Settings
+
+suite_key = pytest.StashKey["Suite"]()
+_session_name_key = pytest.StashKey[str]()
+
+SESSION = "dockerbin_session"
+"""Key of an xdist worker's input: the name of the session that it is part of."""
+
+
+def suite_of(config: pytest.Config) -> Suite:
+    """Return the process's suite; made when first asked for."""
+    if suite_key not in config.stash:
+        config.stash[suite_key] = Suite(config)
+    return config.stash[suite_key]
+
+
+def session_name(config: pytest.Config) -> str:
+    """Return the session's name: the controller's in its workers."""
+    if _session_name_key not in config.stash:
+        given = getattr(config, "workerinput", {}).get(SESSION)
+        config.stash[_session_name_key] = given or new_session_name()
+    return config.stash[_session_name_key]
+
+
+class Suite:
+    """What the tests of this process build and run.
+
+    Args:
+        config: pytest's.
+
+    Raises:
+        SettingsError: a setting can't be understood.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.selection: Selection = read_selection(config)
+        self.settings: Settings = read_session_settings(config)
+        self.build_defaults: dict[str, Any] = read_build_defaults(config)
+        self.builds: dict[tuple[str, str], dict[str, Any]] = {}
+        self.workers_built = False
+        self._overrides: list[tuple[object, Path]] = []
+
+    @cached_property
+    def builder(self) -> Builder:
+        """The process's builder; nothing of docker or of the cache is touched before."""
+        cache = getattr(self._config, "cache", None)  # None under -p no:cacheprovider
+        return Builder(
+            self.settings,
+            session=session_name(self._config),
+            log_dir=cache.mkdir("dockerbin") if cache else None,
+        )
+
+    def close(self) -> None:
+        """End this process's part of the session; the last process also cleans up."""
+        began = "builder" in self.__dict__
+        if began:
+            self.builder.close()
+        if (began or self.workers_built) and not hasattr(self._config, "workerinput"):
+            Builder.collect(self.settings, session_name(self._config))
+
+    def auto_platforms(self) -> tuple[Platform, ...]:
+        """Return the platforms of the word ``auto``."""
+        return self.builder.auto_platforms()
+
+    def platform(self, given: object) -> Platform:
+        """Return a test's platform from its parameter.
+
+        Without one, as for a `unittest.TestCase` or ``getfixturevalue``, it is the first selected.
+        """
+        if given is None:
+            word = self.selection.words[0]
+            if word == "native":
+                return Platform.host()
+            return self.auto_platforms()[0] if word == "auto" else Platform.parse(word)
+        return given if isinstance(given, Platform) else Platform.parse(str(given))
+
+    def remember_override(self, value: object, file: Path) -> None:
+        """Note the file whose ``dockerbin_defaults`` gave ``value``; paths are relative to it."""
+        self._overrides.append((value, file.parent))
+
+    def artifact(
+        self, marks: BuildMarks | None, defaults: Mapping[str, Any], platform: Platform
+    ) -> Artifact:
+        """Return the artifact of the ``dockerbin`` fixture."""
+        with self._outcomes(platform):
+            settings = self._defaults(defaults)
+            if marks:
+                settings |= dict(marks.settings)
+            return self._build(BuildSpec.of(settings), platform)
+
+    def binary(self, artifact: Artifact, platform: Platform) -> Binary:
+        """Return the program of the ``dockerbin_binary`` fixture."""
+        with self._outcomes(platform):
+            self.builder.runner(platform)
+            return artifact.binary()
+
+    def require_runner(self, platform: Platform) -> None:
+        """End the test here, before anything is built for it, if its program can't be run."""
+        with self._outcomes(platform):
+            self.builder.runner(platform)
+
+    def matrix(
+        self, param: tuple[Iterable[Platform], BuildMarks] | None, defaults: Mapping[str, Any]
+    ) -> Mapping[Platform, Artifact]:
+        """Return the mapping of the ``dockerbin_matrix`` fixture."""
+        platforms, marks = param or ((self.platform(None),), None)
+        return MappingProxyType({p: self.artifact(marks, defaults, p) for p in platforms})
+
+    def build(
+        self,
+        given: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        platform: str | Platform | None,
+        *,
+        base: Path,
+    ) -> Artifact:
+        """Build for ``dockerbin_build``: a missing engine ends the test, an error is raised."""
+        __tracebackhide__ = True
+        wanted = Platform.host() if platform is None else self.platform(platform)
+        settings = self._defaults(defaults)
+        if "dockerfile" not in given:
+            settings.pop("dockerfile", None)  # another context has a Dockerfile of its own
+        settings |= read_settings(given, base=base, where="dockerbin_build")
+        try:
+            return self._build(BuildSpec.of(settings), wanted)
+        except UnavailableError as error:
+            with self._outcomes(wanted):
+                raise error from None
+        raise AssertionError  # pragma: no cover (the block above always raises)
+
+    def _build(self, spec: BuildSpec, platform: Platform) -> Artifact:
+        __tracebackhide__ = True
+        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform)}
+        self.builds[spec.export_key(), str(platform)] = record
+        try:
+            artifact = self.builder.build(spec, platform)
+        except DockerbinError as error:
+            record["error"] = type(error).__name__
+            raise
+        record |= {
+            "seconds": artifact.build.seconds,
+            "steps": artifact.build.steps,
+            "cached": artifact.build.cached_steps,
+        }
+        return artifact
+
+    def _defaults(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the ini file's settings under those of ``dockerbin_defaults``."""
+        base = next((at for value, at in self._overrides if value is defaults), None)
+        if base is None:  # not overridden: the ini file's, which were read already
+            return dict(self.build_defaults)
+        read = read_settings(defaults, base=base, where="dockerbin_defaults")
+        return {**self.build_defaults, **read}
+
+    def _outcomes(self, platform: Platform) -> AbstractContextManager[None]:
+        return as_outcomes(self.selection, platform)
+
+    def claim(self, thing: str) -> bool:
+        """Return True to the one asker, in all processes of the session, that may say a thing."""
+        return self.builder.store.claim(thing)
