@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         UnavailableError,
         WrongPlatformError,
     )
-    from pytest_dockerbin.fixtures import Build
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunResult
     from pytest_dockerbin.session import Builder
     from pytest_dockerbin.settings import Settings
     from pytest_dockerbin.spec import BuildSpec
+    from pytest_dockerbin.suite import Build
 
 __all__ = [
     "Artifact",
@@ -58,12 +58,12 @@ __all__ = [
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
-    "fixtures": ("Build",),
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),
     "session": ("Builder",),
     "settings": ("Settings",),
     "spec": ("BuildSpec",),
+    "suite": ("Build",),
 }
 
 

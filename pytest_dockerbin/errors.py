@@ -88,7 +88,7 @@ class SettingsError(DockerbinError):
     ) -> Self:
         """Say that ``got`` is not among ``known``, with the closest match or else the ``form``."""
         names = sorted(known)
-        close = get_close_matches(got, names, n=1, cutoff=0.5)
+        close = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
         expected = f"expected {form}" if form else f"known: {', '.join(names)}"
         if close:
             expected = f"did you mean {close[0]!r}?"

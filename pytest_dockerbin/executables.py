@@ -104,6 +104,13 @@ def read_executable(file: BinaryIO) -> Executable | None:
     return None
 
 
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    if offset > _FARTHEST:
+        return b""  # as behind the file's end: to seek there would be an error
+    file.seek(offset)
+    return file.read(size)
+
+
 # -- ELF ------------------------------------------------------------------------------------------
 
 _ET_EXEC, _ET_DYN = 2, 3
@@ -112,6 +119,7 @@ _DT_SONAME, _DT_FLAGS_1 = 14, 0x6FFFFFFB
 _DF_1_PIE = 0x08000000
 _EF_ARM_ABI_FLOAT_SOFT, _EF_ARM_ABI_FLOAT_HARD = 0x200, 0x400
 _MOST_HEADERS = 1024  # no sane file has more; a hostile one could make us read for long
+_FARTHEST = 1 << 40  # file systems refuse offsets beyond what they could store
 
 # (e_machine, bits, byte order) -> architecture
 _ELF_MACHINES = {
@@ -129,7 +137,6 @@ _ELF_MACHINES = {
     (8, 64, "little"): "mips64le",
     (258, 64, "little"): "loong64",
 }
-_ELF_NUMBERS = {number for number, _, _ in _ELF_MACHINES}
 
 
 def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
@@ -144,22 +151,18 @@ def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
         return None
     interpreter, dynamic = None, None
     for index in range(min(count, _MOST_HEADERS)):
-        file.seek(offset + index * size)
-        segment = file.read(size)
+        segment = _read_at(file, offset + index * size, size)
         if bits == 64:  # noqa: PLR2004
             tag, _, start_at, _, _, length = struct.unpack_from(f"{mark}IIQQQQ", segment)
         else:
             tag, start_at, _, _, length = struct.unpack_from(f"{mark}IIIII", segment)
         if tag == _PT_INTERP:
-            file.seek(start_at)
-            interpreter = file.read(min(length, 4096)).split(b"\0")[0].decode(errors="replace")
+            path = _read_at(file, start_at, min(length, 4096)).split(b"\0")[0]
+            interpreter = path.decode(errors="replace") or None  # empty in a file of debug symbols
         elif tag == _PT_DYNAMIC:
-            file.seek(start_at)
-            dynamic = dict(
-                reversed(
-                    list(struct.iter_unpack(f"{mark}{word}{word}", _whole(file, length, bits)))
-                )
-            )
+            data = _read_at(file, start_at, min(length, 64 * 1024))
+            data = data[: len(data) - len(data) % (bits // 4)]
+            dynamic = dict(reversed(list(struct.iter_unpack(f"{mark}{word}{word}", data))))
     name = _ELF_MACHINES.get((machine, bits, byte_order))
     if name is None:
         # the right machine with the wrong class or byte order (x32, big-endian arm64) keeps its
@@ -174,11 +177,6 @@ def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
         interpreter=interpreter,
         float_abi=_float_abi(flags) if name == "arm" else None,
     )
-
-
-def _whole(file: BinaryIO, length: int, bits: int) -> bytes:
-    data = file.read(min(length, 64 * 1024))
-    return data[: len(data) - len(data) % (bits // 4)]
 
 
 def _is_program(dynamic: dict[int, int], interpreter: str | None) -> bool:
@@ -203,8 +201,7 @@ _IMAGE_FILE_DLL = 0x2000
 
 def _read_pe(file: BinaryIO, start: bytes) -> Executable | None:
     (header_at,) = struct.unpack_from("<I", start, 0x3C)
-    file.seek(header_at)
-    header = file.read(24)
+    header = _read_at(file, header_at, 24)
     if header[:4] != b"PE\0\0":
         return None
     (machine,) = struct.unpack_from("<H", header, 4)
@@ -251,10 +248,8 @@ def _read_universal(file: BinaryIO, start: bytes) -> Executable | None:
         return None
     members = []
     for index in range(count):
-        file.seek(8 + index * 20)
-        _, _, offset, _, _ = struct.unpack(">IIIII", file.read(20))
-        file.seek(offset)
-        header = file.read(32)
+        _, _, offset, _, _ = struct.unpack(">IIIII", _read_at(file, 8 + index * 20, 20))
+        header = _read_at(file, offset, 32)
         if header[:4] not in _MACHO_MAGIC:
             return None
         member = _read_macho(header)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pytest_dockerbin.executables import Executable
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import Verify
+
+
+_MOST_LINKS = 40  # the kernel gives up there (Linux: MAXSYMLINKS), in a circle or not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +83,10 @@ class _Walk:
         if depth > self.limits.depth:
             raise self._too_much(f"more than {self.limits.depth} folders deep")
         os.fchmod(descriptor, 0o755)
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                path = f"{name}/{entry.name}" if name else entry.name
-                self._entry(descriptor, entry.name, path, depth)
+        _drop_attributes(descriptor)
+        for entry in os.listdir(descriptor):  # a list: hard links are replaced on the way
+            path = f"{name}/{entry}" if name else entry
+            self._entry(descriptor, entry, path, depth)
 
     def _entry(self, parent: int, entry: str, path: str, depth: int) -> None:
         if not path.isprintable():  # a name that is not UTF-8 has surrogates, which are not either
@@ -95,7 +99,7 @@ class _Walk:
             self.files.append(_link_record(path, target))
         elif stat.S_ISDIR(facts.st_mode):
             self.folders.add(path)
-            descriptor = self._open(parent, entry, facts, os.O_DIRECTORY)
+            descriptor = _open(parent, entry, facts, os.O_DIRECTORY)
             try:
                 self.folder(descriptor, path, depth + 1)
             finally:
@@ -106,19 +110,13 @@ class _Walk:
                 raise self._too_much(f"more than {self.limits.size} bytes")
             if facts.st_nlink > 1:
                 _make_own_file(parent, entry, facts)
-            self._file(self._open(parent, entry, facts, 0), path, facts)
+            self._file(_open(parent, entry, facts), path, facts)
         else:
             raise self._unsafe(path, f"is a {_special(facts.st_mode)}")
 
-    def _open(self, parent: int, entry: str, facts: os.stat_result, flags: int) -> int:
-        if not facts.st_mode & stat.S_IRUSR:  # the owner, too, may lack the right to read
-            os.chmod(entry, 0o700, dir_fd=parent)
-        return os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | flags, dir_fd=parent)
-
     def _file(self, descriptor: int, path: str, facts: os.stat_result) -> None:
         with open(descriptor, "rb") as file:
-            for attribute in os.listxattr(descriptor) if hasattr(os, "listxattr") else ():
-                os.removexattr(descriptor, attribute)
+            _drop_attributes(descriptor)
             mode = 0o755 if facts.st_mode & 0o111 else 0o644
             os.fchmod(descriptor, mode)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -140,7 +138,7 @@ class _Walk:
                 raise self._unsafe(
                     name, f"links to {target!r}, outside the export", "make the link relative"
                 )
-            end = _follow(name, links)
+            end = _follow(name, links, self.folders)
             if end is None:
                 raise self._unsafe(name, f"links to {target!r}, outside the export or in a circle")
             if end not in places:
@@ -162,7 +160,7 @@ class _Walk:
             if static and found.interpreter:
                 raise self._unsafe(
                     name,
-                    f"is not static: it needs the loader {found.interpreter}",
+                    f"is not static: it needs the loader {found.interpreter!r}",
                     'link statically, or set verify="platform"',
                 )
 
@@ -173,6 +171,21 @@ class _Walk:
         return ArtifactError.too_much(str(self.platform), what)
 
 
+def _open(parent: int, entry: str, facts: os.stat_result, flags: int = 0) -> int:
+    if not facts.st_mode & stat.S_IRUSR:  # the owner, too, may lack the right to read
+        os.chmod(entry, 0o700, dir_fd=parent)
+    return os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | flags, dir_fd=parent)
+
+
+def _drop_attributes(descriptor: int) -> None:
+    if not hasattr(os, "listxattr"):  # as on macOS
+        return
+    with suppress(OSError):  # a file system without attributes
+        for attribute in os.listxattr(descriptor):
+            with suppress(OSError):  # SELinux lets nobody take its label away
+                os.removexattr(descriptor, attribute)
+
+
 def _link_record(path: str, target: str) -> FileRecord:
     digest = hashlib.sha256(os.fsencode(target)).hexdigest()
     return FileRecord(name=path, size=0, sha256=digest, mode=0o777, link=target)
@@ -180,8 +193,8 @@ def _link_record(path: str, target: str) -> FileRecord:
 
 def _make_own_file(parent: int, entry: str, facts: os.stat_result) -> None:
     """Replace a hard link by a copy, so that changing one name never changes another."""
-    copy = f".{entry}.copy"
-    source = os.open(entry, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=parent)
+    copy = f".dockerbin-{os.urandom(8).hex()}"
+    source = _open(parent, entry, facts)
     target = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent)
     with open(source, "rb") as reader, open(target, "wb") as writer:  # noqa: PTH123
         while block := reader.read(1024 * 1024):
@@ -191,12 +204,16 @@ def _make_own_file(parent: int, entry: str, facts: os.stat_result) -> None:
     os.rename(copy, entry, src_dir_fd=parent, dst_dir_fd=parent)
 
 
-def _follow(name: str, links: dict[str, str]) -> str | None:
-    """Return where a link ends inside the tree, by names alone; None outside or in a circle."""
-    at, rest = "", name.split("/")
-    for _ in range(4096):  # each turn eats one component; a circle never ends
-        if not rest:
-            return at
+def _follow(name: str, links: dict[str, str], folders: set[str]) -> str | None:
+    """Return where a link ends inside the tree, by names alone; None outside or in a circle.
+
+    Where the way goes through something that is no folder, what is left of it is part of the
+    answer: no such thing was exported.
+    """
+    at, rest, followed = "", name.split("/"), 0
+    while rest:
+        if at not in folders:
+            return "/".join([at, *rest])
         part = rest.pop(0)
         if part in ("", "."):
             continue
@@ -208,10 +225,11 @@ def _follow(name: str, links: dict[str, str]) -> str | None:
         at = f"{at}/{part}" if at else part
         target = links.get(at)
         if target is not None:
-            if target.startswith("/"):
+            followed += 1
+            if target.startswith("/") or followed > _MOST_LINKS:
                 return None
             at, rest = posixpath.dirname(at), target.split("/") + rest
-    return None
+    return at
 
 
 def _special(mode: int) -> str:

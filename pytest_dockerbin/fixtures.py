@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,20 +16,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.selection import BuildMarks
-    from pytest_dockerbin.suite import Suite
-
-
-class Build(Protocol):
-    """The type of the ``dockerbin_build`` fixture's value."""
-
-    def __call__(
-        self,
-        context: str | os.PathLike[str],
-        *,
-        platform: str | Platform | None = None,
-        **settings: Any,  # noqa: ANN401 (each setting has its own type; they are checked by name)
-    ) -> Artifact:
-        """Build ``context`` with ``settings`` for ``platform``, the native one when None."""
+    from pytest_dockerbin.suite import Build, Suite
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+_BOM = b"\xef\xbb\xbf"
 _DIRECTIVE = re.compile(rb"^\s*#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 
 
@@ -22,18 +23,21 @@ def without_syntax_line(text: bytes) -> bytes:
     """Return the Dockerfile's text without its ``# syntax=`` directive, as many lines as before."""
     lines = text.splitlines(keepends=True)
     directives = 0
-    syntax = None
+    syntax = set()  # BuildKit refuses a second one; none may be left to be followed
     for index, line in enumerate(lines):
-        found = _DIRECTIVE.match(line.removeprefix(b"\xef\xbb\xbf"))
+        start = line.removeprefix(_BOM) if index == 0 else line
+        if index == 0 and start.startswith(b"#!"):
+            continue  # BuildKit skips a shebang
+        found = _DIRECTIVE.match(start)
         if not found:
             break
         directives = index + 1
-        if found[1].lower() == b"syntax" and syntax is None:
-            syntax = index
-    if syntax is None:
+        if found[1].lower() == b"syntax":
+            syntax.add(index)
+    if not syntax:
         return text
-    kept = lines[:syntax] + lines[syntax + 1 : directives] + [b"\n"] + lines[directives:]
-    return b"".join(kept)
+    kept = [line for index, line in enumerate(lines[:directives]) if index not in syntax]
+    return b"".join([*kept, *[b"\n"] * len(syntax), *lines[directives:]])
 
 
 def builtin_copy(dockerfile: Path, folder: Path) -> Path:

@@ -77,7 +77,7 @@ class Platform:
         """Read a platform in any of Docker's spellings.
 
         ``arm64``, ``aarch64`` and ``linux/arm64/v8`` are ``linux/arm64``; ``linux/arm`` is
-        ``linux/arm/v7``; case does not matter.
+        ``linux/arm/v7``; ``linux`` is this machine's; case does not matter.
 
         Raises:
             SettingsError: it is not a platform; the closest one is named.
@@ -86,10 +86,11 @@ class Platform:
         if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
             raise _not_a_platform(text)
         if len(words) == 1:
-            words.insert(0, "linux")
+            only_system = _OS_ALIASES.get(words[0], words[0]) in _OSES
+            words = [words[0], *_host_words()] if only_system else ["linux", words[0]]
         os_name = _OS_ALIASES.get(words[0], words[0])
         architecture, variant = _ARCHITECTURE_ALIASES.get(words[1], (words[1], ""))
-        if len(words) == 3:  # noqa: PLR2004 (the variant was given)
+        if len(words) == 3 and not variant:  # noqa: PLR2004 (given, and not said by the alias)
             variant = words[2] if words[2].startswith("v") else f"v{words[2]}"
         known = _VARIANTS.get(architecture)
         if os_name not in _OSES or known is None or (variant and variant not in known):
@@ -148,6 +149,11 @@ def _host_has_level(level: str) -> bool:
     return all(_LEVEL_FLAGS[name] <= flags for name in levels)
 
 
+def _host_words() -> list[str]:
+    """Return the architecture and variant of this machine's processor."""
+    return str(Platform.host()).split("/")[1:]
+
+
 def _not_a_platform(text: str) -> SettingsError:
     form = "OS/ARCHITECTURE[/VARIANT], such as linux/arm64"
     return SettingsError.unknown("platform", text, _spellings(), form=form)
@@ -158,6 +164,7 @@ def _spellings() -> tuple[str, ...]:
     """What a mistyped platform is compared with: the common ones, in each spelling."""
     platforms = {"linux/arm/v5", "linux/arm/v6", "linux/arm/v7", *_VARIANTS}
     platforms |= {f"linux/{name}" for name in _VARIANTS if name not in {"arm", "wasm"}}
+    platforms |= {"linux/x86_64", "linux/aarch64"}
     platforms |= {f"linux/amd64/{level}" for level in _VARIANTS["amd64"][1:]}
     platforms |= {f"{os_name}/{name}" for os_name in _OSES for name in ("amd64", "arm64")}
     platforms -= {"wasip1/amd64", "wasip1/arm64"}

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEYS = {"vertexes", "statuses", "logs", "warnings"}
+_TEXTS = ("digest", "name", "error", "vertex", "data", "short")
 _EXCERPT = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+)\n-{10,}\n(?P<text>.*?)\n-{10,}$", re.MULTILINE | re.DOTALL
 )
 _ERROR = re.compile(r"^ERROR: (?P<text>.*)\Z", re.MULTILINE | re.DOTALL)
+_BEGINNING = re.compile(r'\{\s*("|\}|\Z)')  # of an object, rather than of text in braces
 _TAIL = 20
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]|\x1b")
 
@@ -52,7 +54,8 @@ class BuildLog:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._buffer = ""
-        self._partial: dict[str, str] = {}
+        self._behind_event = False
+        self._partial: dict[str, bytes] = {}
         self._steps: dict[str, Step] = {}
         self._text: list[str] = []
         self.lines = 0
@@ -61,29 +64,8 @@ class BuildLog:
     def feed(self, text: str) -> None:
         """Take the next piece of the stream; it may end anywhere."""
         self._buffer += text
-        decoder = json.JSONDecoder()
-        while self._buffer:
-            start = self._buffer.lstrip()
-            if not start.startswith("{"):
-                line, newline, rest = self._buffer.partition("\n")
-                if not newline:
-                    return
-                self._buffer = rest
-                self._plain(line)
-                continue
-            try:
-                event, end = decoder.raw_decode(start)
-            except ValueError:
-                if not self._is_text_with_brace(start):
-                    return  # an object that is not whole yet
-                line, _, self._buffer = start.partition("\n")
-                self._plain(line)
-                continue
-            self._buffer = start[end:].removeprefix("\n")
-            if _KEYS & event.keys():
-                self._event(event)
-            else:
-                self._plain(start[:end])
+        while self._buffer and self._take():
+            pass
 
     def close(self) -> None:
         """Take what is left when the stream has ended."""
@@ -126,10 +108,31 @@ class BuildLog:
         found = _ERROR.search(self.text)
         return " ".join((found["text"] if found else self.text).split())
 
-    @staticmethod
-    def _is_text_with_brace(start: str) -> bool:
-        """Tell a line of text that begins with a brace from an object cut short."""
-        return re.match(r'\{\s*("|\}|\Z)', start) is None
+    def _take(self) -> bool:
+        """Take the first event or line out of the buffer; False while it is not whole."""
+        if self._behind_event:
+            self._behind_event = False
+            self._buffer = self._buffer.removeprefix("\n")
+            return True
+        start = self._buffer.lstrip(" \t")
+        if start.startswith("{"):
+            try:
+                event, end = json.JSONDecoder().raw_decode(start)
+            except ValueError:
+                if _BEGINNING.match(start):
+                    return False
+            else:
+                if _is_event(event):
+                    self._event(event)
+                    self._buffer = start[end:]
+                    self._behind_event = True
+                    return True
+        line, newline, rest = self._buffer.partition("\n")
+        if not newline:
+            return False
+        self._buffer = rest
+        self._plain(line)
+        return True
 
     def _event(self, event: dict[str, Any]) -> None:
         for vertex in event.get("vertexes") or ():
@@ -137,14 +140,14 @@ class BuildLog:
         for entry in event.get("logs") or ():
             self._log(entry)
         for warning in event.get("warnings") or ():
-            short = base64.b64decode(warning.get("short") or "").decode(errors="replace")
-            self._line(f"WARNING: {short}")
+            self._line(f"WARNING: {_data(warning, 'short').decode(errors='replace')}")
 
     def _vertex(self, vertex: dict[str, Any]) -> None:
-        digest = vertex.get("digest", "")
+        digest = vertex.get("digest") or ""
         step = self._steps.get(digest)
         if step is None:
-            step = self._steps[digest] = Step(len(self._steps) + 1, vertex.get("name", ""))
+            step = self._steps[digest] = Step(len(self._steps) + 1, "")
+        step.name = step.name or vertex.get("name") or ""
         began = vertex.get("started") or vertex.get("cached") or vertex.get("error")
         if began and not step.began:
             step.began = True
@@ -158,16 +161,17 @@ class BuildLog:
             self._line(f"#{step.number} {'CACHED' if step.cached else 'DONE'}")
 
     def _log(self, entry: dict[str, Any]) -> None:
-        digest = entry.get("vertex", "")
+        digest = entry.get("vertex") or ""
         step = self._steps.setdefault(digest, Step(len(self._steps) + 1, ""))
-        data = base64.b64decode(entry.get("data") or "").decode(errors="replace")
-        *lines, rest = (self._partial.get(digest, "") + data).split("\n")
+        # bytes until a line is whole: a piece may end within a character
+        *lines, rest = (self._partial.get(digest, b"") + _data(entry, "data")).split(b"\n")
         self._partial[digest] = rest
         for line in lines:
             self._log_line(step, line)
 
-    def _log_line(self, step: Step, line: str) -> None:
-        step.log.append(clean(line.rstrip("\r").rpartition("\r")[2]))
+    def _log_line(self, step: Step, line: bytes) -> None:
+        shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar its last state
+        step.log.append(clean(shown.decode(errors="replace")))
         del step.log[:-_TAIL]
         self._line(f"#{step.number} {step.log[-1]}")
 
@@ -180,6 +184,23 @@ class BuildLog:
         self.tail.append(clean(line))
         del self.tail[:-_TAIL]
         self._write(clean(line))
+
+
+def _is_event(data: dict[str, Any]) -> bool:
+    """Tell an event from other JSON, such as a failing here-document's that the error quotes."""
+    keys = _KEYS & data.keys()
+    return bool(keys) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(n), str | None) for n in _TEXTS)
+        for entries in (data[key] or [] for key in keys)
+        for entry in (entries if isinstance(entries, list) else [None])
+    )
+
+
+def _data(entry: dict[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(entry.get(name) or "")
+    except ValueError:
+        return b""
 
 
 def clean(line: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.suite import suite_of
@@ -131,9 +132,7 @@ class Reporter:
 
     def pytest_report_collectionfinish(self) -> str | None:
         """Print the header when it was not wanted before collection."""
-        from pytest_dockerbin.options import header_wanted  # noqa: PLC0415
-
-        if self._is_silent() or header_wanted(self._config):
+        if self._is_silent() or given(self._config, "platforms") is not None:
             return None
         return header(self._config)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os.path
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -131,7 +131,7 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
         if reader is None:
             if name in _OWNED:
                 raise SettingsError(f"{where}: {name!r} is not yours to set: {_OWNED[name]}")
-            raise SettingsError.unknown("build setting", name, _READERS, where)
+            raise SettingsError.unknown("build setting", str(name), _READERS, where)
         try:
             settings[name] = reader(value, base)
         except _ExpectedError as expected:
@@ -157,11 +157,15 @@ def _text(value: object, what: str, form: re.Pattern[str] | None = None) -> str:
 
 
 def _path(value: object, base: Path) -> Path:
-    if isinstance(value, Path):
-        value = str(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     text = _text(value, "a path")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # what pathlib raises for ~name
+        raise _ExpectedError("a path (there is no such user)") from None
     # normalised but not resolved: a link stays the name that the user gave
-    return Path(os.path.normpath(base / Path(text).expanduser()))
+    return Path(os.path.normpath(base / path))
 
 
 def _target(value: object, _base: Path) -> str:

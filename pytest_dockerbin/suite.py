@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_dockerbin.errors import DockerbinError, UnavailableError
-from pytest_dockerbin.options import (
+from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_selection,
     read_session_settings,
 )
+from pytest_dockerbin.errors import DockerbinError, UnavailableError
 from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.spec import BuildSpec, read_settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -33,6 +34,19 @@ _session_name_key = pytest.StashKey[str]()
 
 SESSION = "dockerbin_session"
 """Key of an xdist worker's input: the name of the session that it is part of."""
+
+
+class Build(Protocol):
+    """The type of the ``dockerbin_build`` fixture's value."""
+
+    def __call__(
+        self,
+        context: str | os.PathLike[str],
+        *,
+        platform: str | Platform | None = None,
+        **settings: Any,  # noqa: ANN401 (each setting has its own type; they are checked by name)
+    ) -> Artifact:
+        """Build ``context`` with ``settings`` for ``platform``, the native one when None."""
 
 
 def suite_of(config: pytest.Config) -> Suite:

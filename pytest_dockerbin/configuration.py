@@ -1,0 +1,145 @@
+"""Reads what the user gave and returns it typed: nothing below sees a raw string of pytest's."""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.options import BUILD_SETTINGS, given, ini_key
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.settings import Missing, Selection, Settings
+from pytest_dockerbin.spec import read_settings
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_dockerbin.settings import Builders
+
+
+class _Given(NamedTuple):
+    value: Any
+    source: str
+
+
+def _given(config: pytest.Config, name: str) -> _Given | None:
+    try:
+        found = given(config, name)
+    except (TypeError, ValueError) as error:  # pytest's own reading of a typed ini key
+        raise SettingsError(f"ini {ini_key(name)}: {error}") from None
+    return _Given(*found) if found else None
+
+
+def read_selection(config: pytest.Config) -> Selection:
+    """Return which platforms to test and what to do about missing things.
+
+    Raises:
+        SettingsError: a value is none of those allowed.
+    """
+    missing = _given(config, "missing") or _Given("auto", "default")
+    if missing.value not in list(Missing):
+        raise SettingsError.unknown("value", missing.value, list(Missing), missing.source)
+    ini = config.getini("dockerbin_platforms") or ["native"]
+    found = _given(config, "platforms")
+    if found is None or found.source.startswith("ini "):
+        return Selection(
+            default=_words(ini, "ini dockerbin_platforms"),
+            source=found.source if found else "default",
+            missing=Missing(missing.value),
+        )
+    return Selection(
+        chosen=_words(found.value, found.source),
+        default=_words(ini, "ini dockerbin_platforms"),
+        source=found.source,
+        named_on_command_line=found.source.startswith("--"),
+        missing=Missing(missing.value),
+    )
+
+
+def read_session_settings(config: pytest.Config) -> Settings:
+    """Return how to build and run.
+
+    Raises:
+        SettingsError: a value is none of those allowed.
+    """
+    cache_dir = _given(config, "cache-dir")
+    builder = _given(config, "builder")
+    from_command_line = builder is not None and builder.source.startswith("--")
+    return Settings(
+        cache_dir=_folder(config, cache_dir) if cache_dir else None,
+        builders=_builders(builder) if from_command_line else (),
+        default_builders=_builders(_given_in_ini(config, "builder")),
+        build_timeout=_seconds(config, "build-timeout", 1800.0),
+        run_timeout=_seconds(config, "run-timeout", 60.0),
+        emulation_factor=_seconds(config, "emulation-factor", 10.0),
+    )
+
+
+def read_build_defaults(config: pytest.Config) -> dict[str, Any]:
+    """Return the ini file's build settings, typed; the context is the rootdir unless given.
+
+    Raises:
+        SettingsError: a value is none of those allowed.
+    """
+    found: dict[str, Any] = {"context": str(config.rootpath)}
+    for name in BUILD_SETTINGS:
+        value = config.getini(ini_key(name))
+        if value not in (None, "", []):
+            found[name] = value
+    if str(found.get("verify")).lower() in ("false", "no", "0"):
+        found["verify"] = False
+    settings: dict[str, Any] = {}
+    for name, value in found.items():  # one by one, so that a message names the ini key
+        where = f"ini {ini_key(name)}"
+        settings |= read_settings({name: value}, base=config.rootpath, where=where)
+    return settings
+
+
+def _given_in_ini(config: pytest.Config, name: str) -> _Given | None:
+    value = config.getini(ini_key(name))
+    return _Given(value, f"ini {ini_key(name)}") if value else None
+
+
+def _words(value: list[str], source: str) -> tuple[str, ...]:
+    """Return the words of a list, checked but not yet read: ``auto`` asks docker."""
+    words = [word.strip() for text in value for word in text.split(",") if word.strip()]
+    if not words:
+        raise SettingsError(f"{source}: expected platforms, such as linux/arm64")
+    for word in words:
+        if word not in ("native", "auto"):
+            try:
+                Platform.parse(word)
+            except SettingsError as error:
+                raise SettingsError(f"{source}: {error.summary}") from None
+    return tuple(dict.fromkeys(words))
+
+
+def _folder(config: pytest.Config, found: _Given) -> Path:
+    base = config.rootpath if found.source.startswith("ini ") else config.invocation_params.dir
+    return (base / Path(found.value).expanduser()).absolute()
+
+
+def _builders(found: _Given | None) -> Builders:
+    if found is None:
+        return ()
+    builders: list[tuple[Platform | None, str]] = []
+    for text in found.value:
+        platform, separator, name = text.rpartition("=")
+        if not name or name.startswith("-"):
+            raise SettingsError(f"{found.source}: {text!r} is not [PLATFORM=]NAME of a builder")
+        builders.append((Platform.parse(platform) if separator else None, name))
+    return tuple(builders)
+
+
+def _seconds(config: pytest.Config, name: str, default: float) -> float:
+    found = _given(config, name)
+    if found is None:
+        return default
+    try:
+        number = float(found.value)
+    except ValueError:
+        number = -1.0
+    if not isfinite(number) or number <= 0:
+        raise SettingsError(f"{found.source}: {found.value!r} is not a positive number")
+    return number
