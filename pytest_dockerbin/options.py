@@ -19,7 +19,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "args",
         {"action": "append", "metavar": "LIST"},
         (
-            "platforms to test, separated by commas: linux/amd64,linux/arm64; native: this machine's; "
+            "platforms to test, such as linux/amd64,linux/arm64; native: this machine's; "
             "auto: all that build and run here (default: native)"
         ),
     ),
@@ -27,8 +27,8 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "string",
         {"choices": ("auto", "skip", "fail")},
         (
-            "where docker or an emulator is missing: skip, fail, or auto: fail on CI and for platforms "
-            "named on the command line (default: auto)"
+            "where docker or an emulator is missing: skip, fail, or auto: fail on CI and for "
+            "platforms named on the command line (default: auto)"
         ),
     ),
     "cache-dir": (

@@ -7,8 +7,6 @@ is what the result must be told by.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import EmulatorError
 from pytest_dockerbin.results import Kind, RunResult
+from pytest_dockerbin.runners.process import follow
 from pytest_dockerbin.runners.tiny import tiny_program
 
 if TYPE_CHECKING:
@@ -69,19 +68,12 @@ class HostRunner:
             cwd=cwd,
             start_new_session=True,
         )
-        in_time = True
-        try:
-            try:
-                streams = process.communicate(data, timeout=limit)
-            except subprocess.TimeoutExpired:
-                in_time = False
-                _kill(process)
-                streams = process.communicate()
-        finally:
-            _kill(process)
+        ended = follow(process, data, limit)
         duration = time.monotonic() - started
         kind = Kind.SIGNALED if process.returncode < 0 else Kind.EXITED
-        stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
+        stdout, stderr = (
+            stream.decode(errors="replace") if text else stream for stream in ended[:2]
+        )
         return RunResult(
             args=command,
             returncode=process.returncode,
@@ -90,17 +82,8 @@ class HostRunner:
             duration=duration,
             runner=self.name,
             emulated=self.emulated,
-            kind=kind if in_time else Kind.TIMEOUT,
+            kind=kind if ended.in_time else Kind.TIMEOUT,
         )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the program's process group."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait()
 
 
 def prove(platform: Platform, folder: Path) -> None:

@@ -7,7 +7,8 @@ import selectors
 import signal
 import subprocess
 import time
-from typing import IO, NamedTuple
+from contextlib import suppress
+from typing import NamedTuple
 
 _GRACE = 0.5  # seconds that output may still come after the program ended
 _TURN = 0.05  # seconds between looks at the program, while it keeps its streams open
@@ -29,79 +30,79 @@ def follow(process: subprocess.Popen[bytes], data: bytes | None, limit: float) -
     left behind would keep the caller until the limit. Here the program's own end decides. Its
     process group is killed at the end in any case.
     """
-    deadline = time.monotonic() + limit
-    streams: dict[IO[bytes], list[bytes]] = {}
-    rest = memoryview(data or b"")
+    streams = _Streams(process, data)
     try:
-        with selectors.DefaultSelector() as selector:
-            for stream in (process.stdout, process.stderr):
-                assert stream is not None  # noqa: S101 (the caller made both pipes)
-                streams[stream] = []
-                selector.register(stream, selectors.EVENT_READ)
-            if process.stdin is not None:
-                os.set_blocking(process.stdin.fileno(), False)
-                selector.register(process.stdin, selectors.EVENT_WRITE)
-            in_time = True
-            while selector.get_map():
-                now = time.monotonic()
-                if now >= deadline:
-                    in_time = process.poll() is not None
-                    break
-                ready = selector.select(min(deadline - now, _TURN))
-                for key, _ in ready:
-                    stream = key.fileobj  # type: ignore[assignment] # what was registered above
-                    if stream is process.stdin:
-                        rest = _write(selector, process.stdin, rest)
-                    else:
-                        _read(selector, stream, streams[stream])  # type: ignore[arg-type,index]
-                if not ready and process.poll() is not None:
-                    deadline = min(deadline, time.monotonic() + _GRACE)
-        if in_time:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                in_time = False
+        in_time = streams.pump(process, time.monotonic() + limit)
     finally:
         _kill(process)
-        for pipe in (process.stdin, *streams):
+        streams.close()
+    return Ended(b"".join(streams.stdout), b"".join(streams.stderr), in_time)
+
+
+class _Streams:
+    def __init__(self, process: subprocess.Popen[bytes], data: bytes | None) -> None:
+        self._pipes = [p for p in (process.stdin, process.stdout, process.stderr) if p is not None]
+        self._stdin = process.stdin
+        self._rest = memoryview(data or b"")
+        self.stdout: list[bytes] = []
+        self.stderr: list[bytes] = []
+        self._selector = selectors.DefaultSelector()
+        for pipe, blocks in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
             if pipe is not None:
-                _close(pipe)
-    stdout, stderr = (b"".join(blocks) for blocks in streams.values())
-    return Ended(stdout, stderr, in_time)
+                self._selector.register(pipe, selectors.EVENT_READ, blocks)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            self._selector.register(process.stdin, selectors.EVENT_WRITE)
 
+    def pump(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
+        """Move bytes until the program has ended; return whether it did before the deadline."""
+        while self._selector.get_map():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return process.poll() is not None
+            ready = self._selector.select(min(left, _TURN))
+            for key, _ in ready:
+                if key.fileobj is self._stdin:
+                    self._write(key.fd)
+                else:
+                    self._read(key)
+            if not ready and process.poll() is not None:
+                deadline = min(deadline, time.monotonic() + _GRACE)
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
-def _read(selector: selectors.BaseSelector, stream: IO[bytes], blocks: list[bytes]) -> None:
-    block = os.read(stream.fileno(), _BLOCK)
-    if block:
-        blocks.append(block)
-    else:
-        selector.unregister(stream)
+    def close(self) -> None:
+        """Close what is still open."""
+        self._selector.close()
+        for pipe in self._pipes:
+            with suppress(BrokenPipeError):  # nobody reads what was never written
+                pipe.close()
 
+    def _read(self, key: selectors.SelectorKey) -> None:
+        block = os.read(key.fd, _BLOCK)
+        if block:
+            key.data.append(block)
+        else:
+            self._selector.unregister(key.fileobj)
 
-def _write(selector: selectors.BaseSelector, stream: IO[bytes], rest: memoryview) -> memoryview:
-    try:
-        rest = rest[os.write(stream.fileno(), rest[:_BLOCK]) :]
-    except BlockingIOError:
-        return rest
-    except BrokenPipeError:  # the program does not want it
-        rest = rest[:0]
-    if not rest:
-        selector.unregister(stream)
-        _close(stream)
-    return rest
-
-
-def _close(stream: IO[bytes]) -> None:
-    try:
-        stream.close()
-    except BrokenPipeError:  # nobody reads what was never written
-        pass
+    def _write(self, descriptor: int) -> None:
+        try:
+            self._rest = self._rest[os.write(descriptor, self._rest[:_BLOCK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # the program does not want it
+            self._rest = self._rest[:0]
+        if not self._rest and self._stdin is not None:
+            self._selector.unregister(self._stdin)
+            with suppress(BrokenPipeError):
+                self._stdin.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End what is left of the program's process group, and reap the program."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # none left; macOS says so of zombies
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # none left; macOS says so of zombies
-        pass
     process.wait()
