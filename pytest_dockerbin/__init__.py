@@ -15,19 +15,24 @@ if TYPE_CHECKING:
         ArtifactError,
         BuildError,
         BuildTimeoutError,
+        CacheMissError,
+        DaemonLostError,
         DockerbinError,
+        DockerbinWarning,
         EmulatorError,
         EngineError,
         RunError,
         SettingsError,
+        StoppedError,
         StoreError,
         UnavailableError,
+        UntrustedStoreError,
         WrongPlatformError,
     )
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunResult
     from pytest_dockerbin.session import Builder
-    from pytest_dockerbin.settings import Settings
+    from pytest_dockerbin.settings import CacheMode, Settings
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.suite import Build
 
@@ -41,7 +46,11 @@ __all__ = [
     "BuildSpec",
     "BuildTimeoutError",
     "Builder",
+    "CacheMissError",
+    "CacheMode",
+    "DaemonLostError",
     "DockerbinError",
+    "DockerbinWarning",
     "EmulatorError",
     "EngineError",
     "FileRecord",
@@ -51,8 +60,10 @@ __all__ = [
     "RunResult",
     "Settings",
     "SettingsError",
+    "StoppedError",
     "StoreError",
     "UnavailableError",
+    "UntrustedStoreError",
     "WrongPlatformError",
 ]
 
@@ -61,7 +72,7 @@ _HOMES = {
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),
     "session": ("Builder",),
-    "settings": ("Settings",),
+    "settings": ("CacheMode", "Settings"),
     "spec": ("BuildSpec",),
     "suite": ("Build",),
 }

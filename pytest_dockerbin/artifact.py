@@ -156,9 +156,9 @@ class Artifact(os.PathLike[str]):
             if len(programs) == 1:
                 return next(iter(programs.values()))
         else:
-            for file in self.files:
-                if file.name == wanted.lstrip("/") and (file.mode & 0o111 or file.link):
-                    return self._binary(file)
+            file = self._behind(wanted.lstrip("/"))
+            if file and file.mode & 0o111:
+                return self._binary(file, wanted.lstrip("/"))
         raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
 
     def export(self, dest: str | os.PathLike[str]) -> Path:
@@ -178,9 +178,15 @@ class Artifact(os.PathLike[str]):
     def __str__(self) -> str:
         return str(self.path)
 
-    def _binary(self, file: FileRecord) -> Binary:
+    def _behind(self, name: str) -> FileRecord | None:
+        """Return the file that a name leads to, through links of the tree, if there is one."""
+        root = self.path.resolve()
+        end = (root / name).resolve()
+        return next((file for file in self.files if root / file.name == end), None)
+
+    def _binary(self, file: FileRecord, name: str | None = None) -> Binary:
         return Binary(
-            path=self.path / file.name,
+            path=self.path / (name or file.name),  # a link's own name: busybox goes by it
             platform=self.platform,
             size=file.size,
             sha256=file.sha256,

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
@@ -23,21 +23,28 @@ from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import (
     BuildError,
     BuildTimeoutError,
+    DaemonLostError,
     EmulatorError,
     EngineError,
     SettingsError,
+    StoppedError,
 )
 from pytest_dockerbin.frontend import builtin_copy
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.progress import BuildLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_dockerbin.errors import DockerbinError
     from pytest_dockerbin.progress import Step
     from pytest_dockerbin.spec import BuildSpec
+
+
+_RETRY_PAUSE = 2.0  # seconds that a restarting daemon gets
+_TURN = 1.0  # seconds between looks at whether the session is being stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +58,20 @@ class Timeouts:
 
     total: float = 1800.0
     silence: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who looks after a running build.
+
+    Attributes:
+        guard: given the build's process group, has it ended if this process is killed inside the
+            ``with`` block.
+        stopped: tells whether the session is being stopped; asked about once a second.
+    """
+
+    guard: Callable[[int], AbstractContextManager[object]] = nullcontext
+    stopped: Callable[[], bool] = bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +92,13 @@ class Built:
 
 
 def build(
-    spec: BuildSpec, platform: Platform, *, dest: Path, log_path: Path, timeouts: Timeouts
+    spec: BuildSpec,
+    platform: Platform,
+    *,
+    dest: Path,
+    log_path: Path,
+    timeouts: Timeouts,
+    watch: Watch = Watch(),
 ) -> Built:
     """Build ``spec`` for one platform and export the result to ``dest``, a folder not there yet.
 
@@ -84,10 +111,13 @@ def build(
         dest: where BuildKit writes the files.
         log_path: where the whole log is written as readable lines.
         timeouts: when to give up.
+        watch: who looks after it.
 
     Raises:
         BuildError: BuildKit refused it or a step failed.
+        StoppedError: the session was stopped meanwhile.
         BuildTimeoutError: it took too long or was silent for too long.
+        DaemonLostError: the daemon went away, and again at the second try.
         EngineError: docker, buildx or the daemon is missing.
         EmulatorError: the builder has no emulator for the platform.
     """
@@ -108,13 +138,25 @@ def build(
             *_arguments(spec, platform, dockerfile, dest=str(dest)),
         ]
         command[3:3] = ["--progress=rawjson", f"--metadata-file={metadata}"]
-        log = BuildLog(lambda line: print(line, file=log_file))
-        try:
-            code = _follow(command, log, timeouts)
-        except _TimeUp as up:
-            raise _too_long(platform, str(up), log, log_path, shown) from None
-        if code != 0:
-            raise _failure(spec, platform, code, log, log_path, shown)
+        for last_try in (False, True):
+            log = BuildLog(lambda line: print(line, file=log_file))
+            try:
+                code = _follow(command, log, timeouts, watch)
+            except _TimeUp as up:
+                raise _too_long(platform, str(up), log, log_path, shown) from None
+            except _SessionStopped:
+                raise StoppedError.while_building(str(platform)) from None
+            if code == 0:
+                break
+            lost = _lost_daemon(log)
+            if not lost:
+                raise _failure(spec, platform, code, log, log_path, shown)
+            if last_try:
+                never_began = not log.steps and _missing_part()
+                raise never_began or DaemonLostError.twice(str(platform), lost, log_path)
+            log_file.write(f"-- the daemon was lost ({lost}); once more\n")
+            shutil.rmtree(dest, ignore_errors=True)
+            time.sleep(_RETRY_PAUSE)
         return Built(
             seconds=time.monotonic() - started,
             steps=len(log.steps),
@@ -204,24 +246,34 @@ def _build_ref(metadata: str) -> str | None:
 # -- the process ----------------------------------------------------------------------------------
 
 
+class _SessionStopped(Exception):  # noqa: N818 (control flow inside this module)
+    """The session is being stopped."""
+
+
 class _TimeUp(Exception):  # noqa: N818 (control flow inside this module)
     """Says in its text what was exceeded."""
 
 
-def _follow(command: list[str], log: BuildLog, timeouts: Timeouts) -> int:
+def _follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) -> int:
     """Run the command, feed its output to ``log`` and return its exit code."""
-    deadline = time.monotonic() + timeouts.total
-    with _process(command) as (process, pieces):
+    now = time.monotonic()
+    end, silent_end = now + timeouts.total, now + timeouts.silence
+    with _process(command) as (process, pieces), watch.guard(process.pid):
         while True:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            if now >= end:
+                raise _TimeUp(f"took longer than {timeouts.total:g} s")
+            if now >= silent_end:
+                raise _TimeUp(f"printed nothing for {timeouts.silence:g} s")
             try:
-                piece = pieces.get(timeout=max(0.0, min(left, timeouts.silence)))
+                piece = pieces.get(timeout=min(_TURN, end - now, silent_end - now))
             except queue.Empty:
-                if left <= timeouts.silence:
-                    raise _TimeUp(f"took longer than {timeouts.total:g} s") from None
-                raise _TimeUp(f"printed nothing for {timeouts.silence:g} s") from None
+                if watch.stopped():
+                    raise _SessionStopped from None
+                continue
             if piece is None:
                 break
+            silent_end = time.monotonic() + timeouts.silence
             log.feed(piece)
         log.close()
         return process.wait()
@@ -349,6 +401,23 @@ def _too_long(
         log_path=log_path,
         details=_details(log, shown),
     )
+
+
+# what buildx and docker say when the connection to the daemon or builder broke, or was refused
+# while it restarts; from buildx#2064, #2380, #2789, #4063 and buildkit#4305
+_LOST = re.compile(
+    r"rpc error: code = Unavailable|connection refused|connection reset by peer"
+    r"|error reading from server: EOF|transport is closing|use of closed network connection"
+    r"|broken pipe|unexpected EOF|http2: server sent GOAWAY"
+)
+
+
+def _lost_daemon(log: BuildLog) -> str | None:
+    """Return buildx's words for a lost daemon, or None when a step or the Dockerfile failed."""
+    own_failure = log.failed and not _LOST.search(log.failed.error)
+    if own_failure or log.excerpt or not _LOST.search(log.error):
+        return None
+    return log.error
 
 
 def _details(log: BuildLog, shown: str) -> str:

@@ -6,10 +6,14 @@
     │   ├── EngineError          docker, buildx or the daemon
     │   └── EmulatorError        nothing here executes programs of that platform
     ├── BuildError               BuildKit refused it or a step failed
-    │   └── BuildTimeoutError    it was ended by us
+    │   ├── DaemonLostError      the daemon went away, twice
+    │   └── BuildTimeoutError    it was ended by us, since it took too long
     ├── ArtifactError            what was exported can't be used
     │   └── WrongPlatformError   an executable of another architecture
+    ├── CacheMissError           --dockerbin-cache=only, and there is no stored result
+    ├── StoppedError             given up, since the session is being stopped
     ├── StoreError               the cache folder can't be used
+    │   └── UntrustedStoreError  its files could be somebody else's
     └── RunError                 a program failed in ``run(check=True)``
 
 An error says in its first line what failed, in ``details`` what was seen, in ``hint`` what to do.
@@ -77,6 +81,10 @@ class DockerbinError(Exception):
             "log_path": str(self.log_path) if self.log_path else None,
             "details": self.details,
         }
+
+
+class DockerbinWarning(UserWarning):
+    """Something that this session does without, such as a cache folder that can't be used."""
 
 
 class SettingsError(DockerbinError):
@@ -174,6 +182,33 @@ class BuildTimeoutError(BuildError):
     """A build that took longer than ``build_timeout`` or was silent for too long."""
 
 
+class DaemonLostError(BuildError):
+    """The connection to the daemon broke during a build, and again when it was tried once more."""
+
+    @classmethod
+    def twice(cls, platform: str, said: str, log_path: Path | None) -> Self:
+        """The build for ``platform`` lost its daemon two times."""
+        return cls(
+            f"the Docker daemon was lost during the build for {platform}, twice: {said}",
+            hint="the daemon's own log says why: journalctl -u docker",
+            log_path=log_path,
+        )
+
+
+class StoppedError(DockerbinError):
+    """Something was given up because the session is being stopped."""
+
+    @classmethod
+    def while_building(cls, platform: str) -> Self:
+        """The build for ``platform`` was ended."""
+        return cls(f"the build for {platform} was ended: the session is being stopped")
+
+    @classmethod
+    def while_waiting(cls, what: str) -> Self:
+        """Nobody waits for ``what`` any more."""
+        return cls(f"{what}: no longer waited for: the session is being stopped")
+
+
 class ArtifactError(DockerbinError):
     """An export that is empty, unsafe or holds something that can't be used."""
 
@@ -225,8 +260,24 @@ class WrongPlatformError(ArtifactError):
         )
 
 
+class CacheMissError(DockerbinError):
+    """Nothing may be built, and nothing is stored for these inputs."""
+
+    @classmethod
+    def of_build(cls, label: str, platform: str, looked_for: str) -> Self:
+        """Nothing is stored for the build ``label`` for ``platform``."""
+        return cls(
+            f"--dockerbin-cache=only: no stored result of {label} for {platform}: {looked_for}",
+            hint="run once with --dockerbin-cache=reuse, with the same inputs and settings",
+        )
+
+
 class StoreError(DockerbinError):
     """The cache folder can't be used."""
+
+
+class UntrustedStoreError(StoreError):
+    """The cache folder's files could be somebody else's: nothing in it is read."""
 
 
 class RunError(DockerbinError):
@@ -242,10 +293,14 @@ _TREE: dict[str, type[DockerbinError]] = {
         EngineError,
         EmulatorError,
         BuildError,
+        DaemonLostError,
         BuildTimeoutError,
+        StoppedError,
+        CacheMissError,
         ArtifactError,
         WrongPlatformError,
         StoreError,
+        UntrustedStoreError,
         RunError,
     )
 }

@@ -31,6 +31,21 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
             "platforms named on the command line (default: auto)"
         ),
     ),
+    "cache": (
+        "string",
+        {"choices": ("session", "reuse", "only")},
+        (
+            "session: ask BuildKit once a session; reuse: take results of earlier sessions with "
+            "the same inputs; only: never build (default: session)"
+        ),
+    ),
+    "no-cache": (
+        "bool",
+        {"action": "store_true"},
+        "run every build step again and pass over stored results",
+    ),
+    "cache-max-size": ("string", None, "size of stored results (default: 5 GiB)"),
+    "cache-max-age": ("string", None, "age of unused stored results (default: 14 d)"),
     "cache-dir": (
         "string",
         {"metavar": "DIR"},
@@ -53,7 +68,8 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "what run timeouts are multiplied by under emulation (default: 10)",
     ),
 }
-_VARIABLES = ("platforms", "missing", "cache-dir")
+_VARIABLES = ("platforms", "missing", "cache", "cache-dir")
+_WITHOUT_INI_KEY = ("no-cache",)
 
 # build settings that can be defaults of a whole project, with the type of their ini key
 BUILD_SETTINGS = {
@@ -76,7 +92,8 @@ def register(parser: pytest.Parser) -> None:
         key = ini_key(name)
         if option is not None:
             group.addoption(f"--dockerbin-{name}", dest=key, default=None, help=text, **option)
-        parser.addini(key, text, type=kind, default=None)  # type: ignore[arg-type] # one of pytest's
+        if name not in _WITHOUT_INI_KEY:
+            parser.addini(key, text, type=kind, default=None)  # type: ignore[arg-type] # pytest's
     for name, (kind, text) in BUILD_SETTINGS.items():
         parser.addini(ini_key(name), text, type=kind, default=None)  # type: ignore[arg-type]
 
@@ -98,7 +115,7 @@ def given(config: pytest.Config, name: str) -> tuple[Any, str] | None:
     if name in _VARIABLES and (value := os.environ.get(f"PYTEST_{key.upper()}")):
         repeatable = option is not None and "action" in option
         return [value] if repeatable else value, f"PYTEST_{key.upper()}"
-    if (value := config.getini(key)) not in (None, [], ""):
+    if name not in _WITHOUT_INI_KEY and (value := config.getini(key)) not in (None, [], ""):
         return value, f"ini {key}"
     return None
 

@@ -72,9 +72,9 @@ class BuildLog:
         rest, self._buffer = self._buffer, ""
         for line in rest.splitlines():
             self._plain(line)
-        for digest, line in self._partial.items():
-            if line:
-                self._log_line(self._steps[digest], line)
+        for digest, data in self._partial.items():
+            if data:
+                self._log_line(self._steps[digest], data)
         self._partial.clear()
 
     @property

@@ -59,6 +59,7 @@ class Reporter:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._failures = 0
         self._tests: dict[str, Counter[str]] = {}
         self._builds: dict[tuple[str, str], dict[str, Any]] = {}
         self._missing: dict[str, int] = {}
@@ -100,8 +101,18 @@ class Reporter:
             setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
         return report
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note the platforms of all tests that will run."""
+        platforms = [platform for item in session.items if (platform := _platform_of(item))]
+        suite_of(self._config).wanted = tuple(dict.fromkeys(platforms))
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a test's outcome for its platform."""
+        """Count a test's outcome for its platform; let builds stop when ``-x`` ends the run."""
+        if report.failed:
+            self._failures += 1
+            most = self._config.getvalue("maxfail")
+            if most and self._failures >= most and hasattr(self._config.option, "dist"):
+                suite_of(self._config).stop_workers()
         platform = getattr(report, PLATFORM, None)
         outcome = _outcome(report)
         if platform and outcome:
@@ -217,8 +228,11 @@ _OUTCOMES = ("passed", "failed", "error", "skipped")
 def _build_words(record: dict[str, Any]) -> str:
     if "error" in record:
         return f"{record['label']} not built ({record['error']})"
+    if record["source"] == "reused":
+        return f"{record['label']} reused"
+    damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
-    return f"{record['label']} built in {record['seconds']:.1f} s{cached}"
+    return f"{record['label']} built in {record['seconds']:.1f} s{cached}{damaged}"
 
 
 def _is_ours(fixturedef: pytest.FixtureDef[Any]) -> bool:

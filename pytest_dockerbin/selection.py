@@ -67,9 +67,12 @@ def choose(
         SettingsError: a marker names what is no platform.
     """
     marks = tuple(marks)
-    if not marks:
-        return Choice(_expand(selection.words, (), auto))
     everything = _expand(selection.words, (), auto)
+    if not marks:
+        if everything:
+            return Choice(everything)
+        asked_for = f"{selection.source}={','.join(selection.words)}"
+        return Choice((), (), f"{asked_for}: nothing that can be built and run here")
     asked = tuple(
         dict.fromkeys(platform for mark in marks for platform in _marked(mark, everything, auto))
     )

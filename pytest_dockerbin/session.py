@@ -5,22 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
+import warnings
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_dockerbin.artifact import Artifact, BuildRecord, Manifest
-from pytest_dockerbin.buildx import Timeouts, build, builder_platforms
-from pytest_dockerbin.errors import DockerbinError, EngineError, error_from_json
-from pytest_dockerbin.export import seal
+from pytest_dockerbin.artifact import Artifact, Manifest
+from pytest_dockerbin.buildx import Watch, builder_platforms
+from pytest_dockerbin.entries import Entries
+from pytest_dockerbin.errors import (
+    DockerbinError,
+    DockerbinWarning,
+    EngineError,
+    StoppedError,
+    StoreError,
+    UntrustedStoreError,
+    error_from_json,
+)
+from pytest_dockerbin.job import Job
+from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner, prove
-from pytest_dockerbin.settings import Settings
-from pytest_dockerbin.store import SessionStore, collect, default_root
+from pytest_dockerbin.settings import CacheMode, Settings
+from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
+from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from pytest_dockerbin.results import Runner
     from pytest_dockerbin.spec import BuildSpec
@@ -44,9 +58,11 @@ class Builder:
         session: the session's name: processes that give the same one share builds, probes and
             failures.
         log_dir: the folder for build logs; one of the session's own when None.
+        say: gets a line when a process waits long for another one.
+        warn: gets a line, once a session, when the cache folder can't be used.
 
     Raises:
-        StoreError: the cache folder can't be used.
+        StoreError: no folder can be used, not even a temporary one.
     """
 
     def __init__(
@@ -55,12 +71,23 @@ class Builder:
         *,
         session: str | None = None,
         log_dir: Path | None = None,
+        say: Callable[[str], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings or Settings()
-        root = self.settings.cache_dir or default_root()
         self.session = session or new_session_name()
-        self.store = SessionStore(root, self.session)
-        self._log_dir = log_dir or self.store.path
+        self._say = say
+        self._warn = warn or _warn
+        self._watchdog = Watchdog()
+        self.store, entries = self._open()
+        self._maker = Maker(
+            settings=self.settings,
+            entries=entries,
+            log_dir=log_dir or self.store.path,
+            watch=Watch(guard=self._watchdog.group, stopped=self.store.stopped),
+            waiting=self.store.waiting,
+            warn=self._warn_once,
+        )
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._runners: dict[Platform, Runner | DockerbinError] = {}
 
@@ -74,28 +101,52 @@ class Builder:
     def close(self) -> None:
         """Leave the session; what it built stays until a later session ends."""
         self.store.close()
+        self._watchdog.close()
 
     @classmethod
     def collect(cls, settings: Settings, session: str) -> None:
         """Delete what ended sessions left, but for ``session``; for its last process to end."""
-        collect(settings.cache_dir or default_root(), keep=session)
+        root = settings.cache_dir or default_root()
+        with suppress(OSError):  # a cache that can't be cleaned is no error of this session
+            collect(root, keep=session)
+            if settings.cache is CacheMode.REUSE:
+                Entries(root / VERSION).collect(
+                    max_age=settings.cache_max_age, max_size=settings.cache_max_size
+                )
 
-    def build(self, spec: BuildSpec, platform: Platform) -> Artifact:
+    @classmethod
+    def stop(cls, settings: Settings, session: str) -> None:
+        """Let every process of ``session`` give up what it builds or waits for."""
+        for root in (settings.cache_dir or default_root(), _private_root(session)):
+            stop(root, session)
+
+    def build(
+        self, spec: BuildSpec, platform: Platform, *, others: Iterable[Platform] = ()
+    ) -> Artifact:
         """Return what ``spec`` exports for ``platform``.
 
         The first call of a session builds; others, in all its processes, get the same result or
         the same error.
 
+        Args:
+            spec: what to build.
+            platform: for which platform.
+            others: platforms that the session wants too: while another process builds the one
+                that is asked for, one of these is built.
+
         Raises:
             BuildError: BuildKit refused it, a step failed, or it took too long.
             ArtifactError: what was exported can't be used.
+            CacheMissError: nothing may be built, and nothing stored serves.
+            StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
         """
-        spec = replace(spec, builder=self.settings.builder_for(platform, spec.builder))
-        name = f"build-{_short(spec.export_key())}-{platform.slug}"
-        found = self._results.get(name)
-        if found is None:
-            found = self._results[name] = self._build_once(name, spec, platform)
+        job = Job.of(spec, platform, self.settings)
+        if job.name not in self._results:
+            waiting_for = (Job.of(spec, other, self.settings) for other in others)
+            self._build_while_waiting(job, waiting_for)
+            self._results[job.name] = self._build_once(job)
+        found = self._results[job.name]
         if isinstance(found, DockerbinError):
             raise found
         return replace(found, default_binary=spec.binary)
@@ -109,8 +160,7 @@ class Builder:
         found = self._runners.get(platform)
         if found is None:
             folder = self.store.once(
-                f"runner-{platform.slug}",
-                _outcome(lambda folder: self._prove(platform, folder)),
+                f"runner-{platform.slug}", _outcome(lambda folder: _prove(platform, folder))
             )
             outcome = _read_outcome(folder)
             found = outcome if isinstance(outcome, DockerbinError) else self._host(platform)
@@ -136,10 +186,75 @@ class Builder:
         listed = [Platform.parse(text) for text in outcome["platforms"]]
         return tuple(platform for platform in listed if self._can_run(platform))
 
-    @staticmethod
-    def _prove(platform: Platform, folder: Path) -> dict[str, Any]:
-        prove(platform, folder)
-        return {}
+    # -- the folders ------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[SessionStore, Entries | None]:
+        """Open the cache folder; where it can't be used, a folder of this session alone."""
+        root = self.settings.cache_dir or default_root()
+        try:
+            return self._open_store(root), Entries(root / VERSION)
+        except StoreError as error:
+            private = _private_root(self.session)
+            store = self._open_store(private)
+            if store.claim("warning-store"):
+                self._warn(f"{error.summary}; this session uses {str(private)!r}")
+            trusted = not isinstance(error, UntrustedStoreError)
+            return store, Entries(root / VERSION) if trusted else None
+
+    def _open_store(self, root: Path) -> SessionStore:
+        return SessionStore(root, self.session, say=self._say, guard=self._watchdog.folder)
+
+    def _warn_once(self, line: str) -> None:
+        if self.store.claim("warning-store"):
+            self._warn(line)
+
+    # -- builds -----------------------------------------------------------------------------------
+
+    def _build_while_waiting(self, asked: Job, others: Iterable[Job]) -> None:
+        """Build other platforms for as long as another process builds the one asked for."""
+        for job in others:
+            if not self.store.is_being_made(_result(asked)):
+                return
+            free = not self.store.is_made(_result(job)) and not self.store.is_being_made(
+                _result(job)
+            )
+            if free:
+                self._build_once(job)
+
+    def _build_once(self, job: Job) -> Artifact | DockerbinError:
+        engine = self._engine_error()
+        if engine:
+            return engine
+        make = _outcome(lambda folder: self._maker.make(folder, job).to_json())
+        try:
+            folder = self.store.once(_result(job), make, what=str(job))
+        except StoppedError as error:
+            return error
+        outcome = _read_outcome(folder)
+        if isinstance(outcome, DockerbinError):
+            if isinstance(outcome, EngineError):
+                self._remember_engine_error(outcome)
+            return outcome
+        return Artifact(
+            path=folder / "tree",
+            manifest=Manifest.from_json(outcome),
+            runner=lambda: self.runner(job.platform),
+        )
+
+    def _engine_error(self) -> EngineError | None:
+        """A missing engine is missing for every build of the session: it is asked once."""
+        if not self.store.is_made("engine"):
+            return None
+        error = _read_outcome(self.store.path / "results" / "engine")
+        return error if isinstance(error, EngineError) else None
+
+    def _remember_engine_error(self, error: EngineError) -> None:
+        def fail(_: Path) -> dict[str, Any]:
+            raise error
+
+        self.store.once("engine", _outcome(fail))
+
+    # -- runners ----------------------------------------------------------------------------------
 
     def _can_run(self, platform: Platform) -> bool:
         try:
@@ -156,63 +271,22 @@ class Builder:
             timeout_factor=factor,
         )
 
-    def _build_once(
-        self, name: str, spec: BuildSpec, platform: Platform
-    ) -> Artifact | DockerbinError:
-        engine = self._engine_error()
-        if engine:
-            return engine
-        folder = self.store.once(name, _outcome(lambda out: self._make(out, spec, platform)))
-        outcome = _read_outcome(folder)
-        if isinstance(outcome, DockerbinError):
-            if isinstance(outcome, EngineError):
-                self._remember_engine_error(outcome)
-            return outcome
-        return Artifact(
-            path=folder / "tree",
-            manifest=Manifest.from_json(outcome),
-            runner=lambda: self.runner(platform),
-        )
 
-    def _make(self, folder: Path, spec: BuildSpec, platform: Platform) -> dict[str, Any]:
-        log_path = self._log_dir / f"{_short(spec.export_key())}-{platform.slug}.log"
-        tree = folder / "tree"
-        built = build(
-            spec,
-            platform,
-            dest=tree,
-            log_path=log_path,
-            timeouts=Timeouts(
-                total=self.settings.build_timeout, silence=self.settings.silence_timeout
-            ),
-        )
-        record = BuildRecord(
-            seconds=built.seconds,
-            steps=built.steps,
-            cached_steps=built.cached_steps,
-            log_path=log_path,
-            ref=built.ref,
-        )
-        files = seal(tree, platform, verify=spec.verify)
-        return Manifest(platform=platform, files=files, build=record).to_json()
-
-    def _engine_error(self) -> EngineError | None:
-        """A missing engine is missing for every build of the session: it is asked once."""
-        folder = self.store.path / "results" / "engine"
-        if not folder.is_dir():
-            return None
-        error = _read_outcome(folder)
-        return error if isinstance(error, EngineError) else None
-
-    def _remember_engine_error(self, error: EngineError) -> None:
-        def fail(_: Path) -> dict[str, Any]:
-            raise error
-
-        self.store.once("engine", _outcome(fail))
+def _private_root(session: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"pytest-dockerbin-{session}"
 
 
-def _short(key: str) -> str:
-    return key[:12]
+def _result(job: Job) -> str:
+    return f"build-{job.name}"
+
+
+def _prove(platform: Platform, folder: Path) -> dict[str, Any]:
+    prove(platform, folder)
+    return {}
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, DockerbinWarning, stacklevel=2)
 
 
 def _outcome(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], None]:

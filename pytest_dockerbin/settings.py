@@ -24,12 +24,27 @@ class Missing(StrEnum):
     FAIL = "fail"
 
 
+class CacheMode(StrEnum):
+    """When a stored result serves."""
+
+    SESSION = "session"
+    """BuildKit is asked once for each build and platform in a session."""
+    REUSE = "reuse"
+    """A result of an earlier session with the same inputs serves without calling docker."""
+    ONLY = "only"
+    """As ``reuse``, and nothing is ever built."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How builds and runs are done.
 
     Attributes:
         cache_dir: the folder of the store; the user's cache folder when None.
+        cache: when a stored result serves.
+        no_cache: whether BuildKit must run every step, and stored results are passed over.
+        cache_max_size: bytes of stored results, beyond which those least used are deleted.
+        cache_max_age: seconds without use, after which a stored result is deleted.
         builders: buildx builders that win over a build's own ``builder``.
         default_builders: builders for builds that name none.
         build_timeout: seconds that a build may take.
@@ -39,6 +54,10 @@ class Settings:
     """
 
     cache_dir: Path | None = None
+    cache: CacheMode = CacheMode.SESSION
+    no_cache: bool = False
+    cache_max_size: int = 5 * 1024**3
+    cache_max_age: float = 14 * 86400.0
     builders: Builders = ()
     default_builders: Builders = ()
     build_timeout: float = 1800.0

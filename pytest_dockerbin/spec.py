@@ -209,9 +209,13 @@ def _verify(value: object, _base: Path) -> Verify:
     raise _ExpectedError('"platform", "static" or False')
 
 
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)  # noqa: PLR2004
+
+
 def _mapping(value: object, what: str) -> Mapping[Any, Any]:
     if isinstance(value, (list, tuple)):
-        if value and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):  # noqa: PLR2004
+        if value and all(map(_is_pair, value)):
             return dict(value)  # as read before
         # KEY=VALUE lines, as an ini file has them
         lines = [line.partition("=") for line in value if isinstance(line, str)]

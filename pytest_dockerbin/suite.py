@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import nullcontext
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +23,6 @@ from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.spec import BuildSpec, read_settings
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -81,6 +83,7 @@ class Suite:
         self.build_defaults: dict[str, Any] = read_build_defaults(config)
         self.builds: dict[tuple[str, str], dict[str, Any]] = {}
         self.workers_built = False
+        self.wanted: tuple[Platform, ...] = ()
         self._overrides: list[tuple[object, Path]] = []
 
     @cached_property
@@ -91,6 +94,7 @@ class Suite:
             self.settings,
             session=session_name(self._config),
             log_dir=cache.mkdir("dockerbin") if cache else None,
+            say=self._say,
         )
 
     def close(self) -> None:
@@ -100,6 +104,22 @@ class Suite:
             self.builder.close()
         if (began or self.workers_built) and not hasattr(self._config, "workerinput"):
             Builder.collect(self.settings, session_name(self._config))
+
+    def _say(self, line: str) -> None:
+        """Tell the user at once, although pytest captures what tests print."""
+        if self._config.get_verbosity() < 0:
+            return
+        plugins = self._config.pluginmanager
+        reporter = plugins.get_plugin("terminalreporter")
+        capture = plugins.get_plugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if reporter and not hasattr(self._config, "workerinput"):
+                reporter.ensure_newline()
+                reporter.write_line(f"dockerbin: {line}")
+            else:  # an xdist worker's standard error is the user's
+                worker = os.environ.get("PYTEST_XDIST_WORKER")
+                prefix = f"[{worker}] " if worker else ""
+                print(f"{prefix}dockerbin: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return the platforms of the word ``auto``."""
@@ -176,7 +196,8 @@ class Suite:
         record: dict[str, Any] = {"label": spec.label(), "platform": str(platform)}
         self.builds[spec.export_key(), str(platform)] = record
         try:
-            artifact = self.builder.build(spec, platform)
+            others = [other for other in self.wanted if other != platform]
+            artifact = self.builder.build(spec, platform, others=others)
         except DockerbinError as error:
             record["error"] = type(error).__name__
             raise
@@ -184,6 +205,7 @@ class Suite:
             "seconds": artifact.build.seconds,
             "steps": artifact.build.steps,
             "cached": artifact.build.cached_steps,
+            "source": artifact.build.source,
         }
         return artifact
 
@@ -197,6 +219,11 @@ class Suite:
 
     def _outcomes(self, platform: Platform) -> AbstractContextManager[None]:
         return as_outcomes(self.selection, platform)
+
+    def stop_workers(self) -> None:
+        """Let the workers give up their builds, of which nobody will see the tests."""
+        if not hasattr(self._config, "workerinput"):
+            Builder.stop(self.settings, session_name(self._config))
 
     def claim(self, thing: str) -> bool:
         """Return True to the one asker, in all processes of the session, that may say a thing."""

@@ -1,0 +1,54 @@
+"""One build for one platform, and the names under which its results are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.settings import Settings
+    from pytest_dockerbin.spec import BuildSpec
+
+# settings that a stored result does not depend on, and those whose paths lead to what is digested
+_NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "binary", "no_cache", "pull"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A spec for a platform, by the builder that the settings say."""
+
+    spec: BuildSpec
+    platform: Platform
+
+    @classmethod
+    def of(cls, spec: BuildSpec, platform: Platform, settings: Settings) -> Self:
+        """Return the job that ``settings`` make of a spec."""
+        builder = settings.builder_for(platform, spec.builder)
+        no_cache = spec.no_cache or settings.no_cache
+        return cls(replace(spec, builder=builder, no_cache=no_cache), platform)
+
+    @property
+    def name(self) -> str:
+        """The name of its result in the session, and of its log."""
+        return f"{self.spec.export_key()[:12]}-{self.platform.slug}"
+
+    def entry_key(self, inputs: str) -> str:
+        """Return the key of its stored result: settings, builder, platform and all inputs.
+
+        Paths are left out, since what they lead to is in the digest ``inputs``: two checkouts of
+        the same content share a result.
+        """
+        asked = {
+            name: value for name, value in self.spec.to_json().items() if name not in _NOT_IN_KEY
+        }
+        builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
+        engine = [os.environ.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT")]
+        text = json.dumps([asked, builder, engine, str(self.platform), inputs], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.spec.label()}"

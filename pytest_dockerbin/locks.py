@@ -1,0 +1,120 @@
+"""Locks between processes: what is waited for, and whom for, is said.
+
+They are the kernel's own (``flock``), so that a killed holder frees them at once; a lock file is
+never deleted, since that would let a second holder in.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.errors import StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from filelock import FileLock
+
+_PATIENCE = 5.0  # seconds of silent waiting
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How to wait.
+
+    Attributes:
+        say: gets one line when the wait is longer than 5 seconds: who holds the lock, since when.
+        stopped: tells whether the session is being stopped, so that waiting is in vain.
+    """
+
+    say: Callable[[str], None] = _say_nothing
+    stopped: Callable[[], bool] = bool
+
+
+@contextmanager
+def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
+    """Hold the lock at ``path`` inside the ``with`` block; wait for it as long as it takes.
+
+    Args:
+        path: the lock file, made when it is not there.
+        what: what the lock is for, in the line that is said while waiting.
+        waiting: how to wait.
+
+    Raises:
+        StoppedError: the session was stopped while this waited.
+        OSError, NotImplementedError: there can be no such lock here.
+    """
+    from filelock import Timeout  # noqa: PLC0415 (17-28 ms; only where builds are)
+
+    lock = file_lock(path)
+    patience = _PATIENCE
+    while True:
+        try:
+            lock.acquire(timeout=patience, cancel_check=waiting.stopped)
+        except Timeout:
+            if waiting.stopped():
+                raise StoppedError.while_waiting(what) from None
+            waiting.say(f"{what}: waiting for {_holder(path)}")
+            patience = -1  # said once
+        else:
+            break
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether any process holds the lock at ``path``."""
+    from filelock import Timeout  # noqa: PLC0415
+
+    try:
+        with file_lock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def file_lock(path: Path) -> FileLock:
+    """Return the lock at ``path``, not yet acquired."""
+    from filelock import FileLock  # noqa: PLC0415
+
+    return FileLock(
+        path,
+        mode=0o600,
+        thread_local=False,  # a session may be left in another thread than it was begun in
+        fallback_to_soft=False,  # a marker file in a lock's place would follow other rules
+        preserve_lock_file=True,  # an unlinked lock lets a second holder in
+        poll_interval=0.1,
+        on_acquired=_sign,
+    )
+
+
+def _sign(descriptor: int) -> None:
+    """Write who holds the lock, for those who wait."""
+    os.ftruncate(descriptor, 0)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    words = (os.getpid(), socket.gethostname(), f"{time.time():.0f}", worker)
+    os.pwrite(descriptor, " ".join(map(str, words)).encode(), 0)
+
+
+def _holder(path: Path) -> str:
+    """Describe the holder by what it wrote; it may be about to change."""
+    try:
+        pid, host, since, *worker = path.read_text().split()
+        seconds = max(0, int(time.time()) - int(since))
+    except (OSError, ValueError):
+        return "another process"
+    name = worker[0] if worker else f"process {pid}"
+    elsewhere = "" if host == socket.gethostname() else f" on {host}"
+    return f"{name}{elsewhere} (pid {pid}), which has it since {seconds // 60}:{seconds % 60:02}"

@@ -1,0 +1,122 @@
+"""Makes the result of one job: of a stored one if it serves, else by a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.artifact import BuildRecord, Manifest
+from pytest_dockerbin.buildx import Timeouts, build
+from pytest_dockerbin.errors import CacheMissError
+from pytest_dockerbin.export import seal
+from pytest_dockerbin.fingerprint import inputs_digest
+from pytest_dockerbin.settings import CacheMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_dockerbin.buildx import Watch
+    from pytest_dockerbin.entries import Entries
+    from pytest_dockerbin.job import Job
+    from pytest_dockerbin.locks import Waiting
+    from pytest_dockerbin.settings import Settings
+
+_NO_DIGEST = "a remote context, or a file that can't be read, has no digest to look for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """How results are made in this session.
+
+    Attributes:
+        settings: the session's.
+        entries: the stored results; None where the cache folder is not to be trusted.
+        log_dir: the folder of build logs.
+        watch: who looks after a running build.
+        waiting: how to wait for another session that builds the same.
+        warn: gets a line when results can't be stored.
+    """
+
+    settings: Settings
+    entries: Entries | None
+    log_dir: Path
+    watch: Watch
+    waiting: Waiting
+    warn: Callable[[str], None]
+
+    def make(self, folder: Path, job: Job) -> Manifest:
+        """Put what ``job`` exports into ``folder / "tree"`` and return its manifest.
+
+        Raises:
+            CacheMissError: nothing may be built, and nothing stored serves.
+            DockerbinError: as `buildx.build` and `export.seal` raise them.
+        """
+        if self.settings.cache is CacheMode.SESSION:
+            return self._build(folder, job)
+        inputs = inputs_digest(job.spec)
+        if inputs is None or self.entries is None:
+            return self._build_unless_forbidden(folder, job, _NO_DIGEST)
+        key = job.entry_key(inputs)
+        reused = self._reuse(self.entries, key, folder)
+        if reused:
+            return reused
+        if self.settings.cache is CacheMode.ONLY:
+            return self._build_unless_forbidden(folder, job, f"key {key}")
+        return self._build_and_store(self.entries, key, inputs, folder, job)
+
+    def _build_unless_forbidden(self, folder: Path, job: Job, looked_for: str) -> Manifest:
+        if self.settings.cache is CacheMode.ONLY:
+            raise CacheMissError.of_build(job.spec.label(), str(job.platform), looked_for)
+        return self._build(folder, job)
+
+    def _reuse(self, entries: Entries, key: str, folder: Path) -> Manifest | None:
+        if self.settings.no_cache:
+            return None
+        stored = entries.fetch(key, folder / "tree")
+        if stored is None:
+            return None
+        return replace(stored, build=replace(stored.build, source="reused", log_path=None))
+
+    def _build_and_store(
+        self, entries: Entries, key: str, inputs: str, folder: Path, job: Job
+    ) -> Manifest:
+        """Build under the entry's lock, so that two sessions with the same inputs build once."""
+        manifest = None
+        try:
+            with entries.lock(key, str(job), self.waiting):
+                manifest = self._reuse(entries, key, folder)
+                if manifest is None:
+                    damaged = entries.has(key) and not self.settings.no_cache
+                    manifest = self._build(folder, job, "rebuilt" if damaged else "built")
+                    if inputs_digest(job.spec) == inputs:
+                        entries.store(key, folder / "tree", manifest)
+                    # else somebody edited meanwhile: it is the result of neither the old inputs
+                    # nor the new ones, and serves this session only
+        except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+            self.warn(f"results can't be stored in the cache folder: {error}")
+        return manifest or self._build(folder, job)
+
+    def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
+        tree = folder / "tree"
+        log_path = self.log_dir / f"{job.name}.log"
+        built = build(
+            job.spec,
+            job.platform,
+            dest=tree,
+            log_path=log_path,
+            timeouts=Timeouts(
+                total=self.settings.build_timeout, silence=self.settings.silence_timeout
+            ),
+            watch=self.watch,
+        )
+        record = BuildRecord(
+            seconds=built.seconds,
+            steps=built.steps,
+            cached_steps=built.cached_steps,
+            log_path=log_path,
+            ref=built.ref,
+            source=source,
+        )
+        files = seal(tree, job.platform, verify=job.spec.verify)
+        return Manifest(platform=job.platform, files=files, build=record)

@@ -1,0 +1,170 @@
+"""The drawing of the package: who may import whom, and what merely installing it costs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import pytest_dockerbin
+
+PACKAGE = Path(pytest_dockerbin.__file__).parent
+
+# from the bottom to the top; a module imports from lower layers only
+LAYERS = (
+    {"errors"},
+    # frozen values, and readers of formats
+    {"platforms", "spec", "settings", "job", "artifact", "results"}
+    | {"executables", "progress", "frontend", "dockerignore"},
+    # one thing of the outside world each
+    {"store", "entries", "locks", "fingerprint", "buildx", "engine", "export", "watchdog"}
+    | {"runners", "runners.host", "runners.process", "runners.tiny"},
+    {"maker", "session"},
+    # these know pytest
+    {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
+    {"fixtures", "plugin"},
+)
+VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
+
+# which outside thing may be imported where
+OUTSIDE = {
+    "pytest": PYTEST | TOP,
+    "_pytest": set(),
+    "docker": {"engine"},
+    "filelock": {"locks"},
+    "subprocess": {"buildx", "watchdog", "runners.host", "runners.process"},
+    "platformdirs": set(),
+}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if name != "__init__":  # the package's names, taken from everywhere on first use
+            yield name.removesuffix(".__init__"), ast.parse(path.read_text())
+
+
+MODULES = dict(modules())
+
+
+def imported(tree):
+    """Every module that a tree names in an import, wherever it stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "an import says the whole name"
+            if node.module == "pytest_dockerbin":
+                yield from (f"pytest_dockerbin.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def own_imports(name):
+    prefix = "pytest_dockerbin."
+    return {
+        module.removeprefix(prefix)
+        for module in imported(MODULES[name])
+        if module.startswith(prefix)
+    }
+
+
+def layer_of(name):
+    return next(index for index, layer in enumerate(LAYERS) if name in layer)
+
+
+def test_every_module_has_its_place_in_the_drawing():
+    assert set(MODULES) <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down_only(name):
+    assert {other for other in own_imports(name) if layer_of(other) > layer_of(name)} == set()
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS & set(MODULES)))
+def test_adapters_do_not_import_one_another(name):
+    """But for a few that are parts of another: why a build failed, how its end is waited for."""
+    parts = {"buildx": {"engine", "watchdog"}, "store": {"locks"}, "entries": {"locks"}}
+    allowed = parts.get(name, set())
+    if name.startswith("runners"):
+        allowed = {other for other in ADAPTERS if other.startswith("runners")}
+    assert own_imports(name) & ADAPTERS <= allowed
+
+
+def test_there_is_no_circle():
+    TopologicalSorter({name: own_imports(name) for name in MODULES}).prepare()
+
+
+@pytest.mark.parametrize("outside", OUTSIDE)
+def test_an_outside_thing_is_known_to_its_own_modules_only(outside):
+    users = {
+        name
+        for name, tree in MODULES.items()
+        if any(module.split(".")[0] == outside for module in imported(tree))
+    }
+    assert users <= OUTSIDE[outside]
+
+
+@pytest.mark.parametrize(("name", "heavy"), [("engine", "docker"), ("locks", "filelock")])
+def test_what_is_heavy_is_imported_inside_functions(name, heavy):
+    at_import = [
+        node
+        for node in MODULES[name].body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and heavy in {module.split(".")[0] for module in imported(ast.Module([node], []))}
+    ]
+    assert at_import == []
+
+
+def loaded_by(code, *watched):
+    """Return which of some modules are loaded in a new interpreter once it has run ``code``."""
+    program = f"{code}\nimport sys\nprint(*[n for n in {watched!r} if n in sys.modules])"
+    # without coverage, which imports sqlite3 into whatever it measures
+    environment = {key: text for key, text in os.environ.items() if "COVERAGE" not in key}
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return run.stdout.split()
+
+
+HEAVY = ("docker", "requests", "urllib3", "filelock", "ssl", "sqlite3", "platformdirs", "asyncio")
+
+
+def test_the_plugin_s_import_costs_nothing_of_what_builds_need():
+    """Every pytest run in the environment pays for it, whether it has a test of ours or not."""
+    assert loaded_by("import pytest", *HEAVY) == []  # else this test would prove nothing
+    assert (
+        loaded_by(
+            "import pytest_dockerbin.plugin",
+            *HEAVY,
+            *(f"pytest_dockerbin.{name}" for name in sorted(LAYERS[2] | LAYERS[3])),
+        )
+        == []
+    )
+
+
+def test_the_package_s_import_costs_nothing_at_all():
+    watched = [f"pytest_dockerbin.{name}" for name in MODULES]
+    assert loaded_by("import pytest_dockerbin", "pytest", *HEAVY, *watched) == []
+
+
+def test_pytest_is_not_needed_to_build_in_a_script():
+    code = "from pytest_dockerbin import Builder, BuildSpec, Platform, Settings, BuildError"
+    assert loaded_by(code, "pytest", "_pytest") == []
+
+
+def test_every_public_name_is_there():
+    for name in pytest_dockerbin.__all__:
+        assert getattr(pytest_dockerbin, name).__name__ == name
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
+        pytest_dockerbin.Nonsense  # noqa: B018

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.spec import BuildSpec, read_settings, setting_names
+
+
+def read(base=Path("/base"), **given):
+    return read_settings(given, base=base, where="here")
+
+
+@pytest.fixture
+def context(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("context", "app", Path("/base/app")),
+        ("context", Path("app"), Path("/base/app")),
+        ("context", "../app/.", Path("/app")),
+        ("context", "/elsewhere", Path("/elsewhere")),
+        ("dockerfile", "docker/Dockerfile", Path("/base/docker/Dockerfile")),
+        ("target", "bin", "bin"),
+        ("target", "0", "0"),
+        ("build_args", {"B": "x", "A": 1}, (("A", "1"), ("B", "x"))),
+        ("build_args", {"DEBUG": True, "OFF": False}, (("DEBUG", "true"), ("OFF", "false"))),
+        ("build_args", {"EMPTY": "", "LINES": "a\nb"}, (("EMPTY", ""), ("LINES", "a\nb"))),
+        ("build_args", ["A=1", "B = x=y"], (("A", "1"), ("B", " x=y"))),
+        ("build_args", {}, ()),
+        ("build_contexts", {"alpine": "docker-image://a:1"}, (("alpine", "docker-image://a:1"),)),
+        ("build_contexts", {"a": "oci-layout://l:1"}, (("a", "oci-layout:///base/l:1"),)),
+        ("network", "none", "none"),
+        ("frontend", "builtin", "builtin"),
+        ("no_cache", True, True),
+        ("pull", False, False),
+        ("builder", "remote-1", "remote-1"),
+        ("binary", "usr/bin/app", "usr/bin/app"),
+        ("binary", "/usr/bin/app", "usr/bin/app"),
+        ("verify", "platform", "platform"),
+        ("verify", "static", "static"),
+        ("verify", False, False),
+    ],
+)
+def test_a_setting_is_read(name, value, expected):
+    assert read(**{name: value}) == {name: expected}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("context", 3),
+        ("context", ""),
+        ("context", "a\nb"),
+        ("context", "~nobody-of-that-name/x"),
+        ("context", b"bytes"),
+        ("dockerfile", None),
+        ("target", "--load"),
+        ("target", "a b"),
+        ("target", 0),
+        ("build_args", "A=1"),
+        ("build_args", ["A"]),
+        ("build_args", {"A": None}),
+        ("build_args", {"A": "a\0b"}),
+        ("build_args", {"A B": "x"}),
+        ("build_args", {1: "x"}),
+        ("build_args", {"-A": "x"}),
+        ("build_contexts", {"a": "no-such-folder"}),
+        ("build_contexts", {"--x": "docker-image://a"}),
+        ("build_contexts", {"a": 1}),
+        ("network", "bridge"),
+        ("network", ["host"]),
+        ("frontend", "docker/dockerfile:1"),
+        ("no_cache", 1),
+        ("no_cache", "true"),
+        ("builder", "--x"),
+        ("binary", "../../etc/passwd"),
+        ("binary", "a/../../b"),
+        ("verify", True),
+        ("verify", 0),
+        ("verify", "off"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(name, value):
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    assert str(caught.value).startswith(f"here: {name}={value!r}: expected ")
+    assert "\n" not in str(caught.value)
+
+
+@given(st.sampled_from(setting_names()), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+))  # fmt: skip
+def test_any_value_is_read_or_refused_in_one_line(name, value):
+    try:
+        settings = read(**{name: value})
+    except SettingsError as error:
+        assert "\n" not in str(error)  # noqa: PT017 (most values are wrong)
+    else:
+        hash(settings[name])  # it is part of a fixture's parameter
+        again = read(**settings)
+        assert again == settings or name == "binary"
+
+
+@pytest.mark.parametrize("name", ["output", "platform", "platforms", "load", "push", "tag"])
+def test_a_flag_that_is_ours_is_refused_with_what_to_use_instead(name):
+    with pytest.raises(SettingsError, match=f"here: '{name}' is not yours to set: "):
+        read(**{name: "x"})
+
+
+def test_a_mistyped_setting_is_answered_with_the_closest_one():
+    with pytest.raises(SettingsError) as caught:
+        read(build_arg={"A": "1"})
+    assert str(caught.value) == (
+        "here: unknown build setting 'build_arg'; did you mean 'build_args'?"
+    )
+
+
+def test_a_name_that_is_no_text_is_refused_too():
+    with pytest.raises(SettingsError, match="unknown build setting '3'"):
+        read_settings({3: "x"}, base=Path("/base"), where="dockerbin_defaults")
+
+
+def test_a_home_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert read(context="~/app") == {"context": Path("/home/me/app")}
+
+
+def test_anything_that_stands_for_a_path_is_a_path():
+    """An `Artifact` can be the context of another build."""
+
+    class Exported(os.PathLike[str]):
+        def __fspath__(self):
+            return "/exported"
+
+    assert read(context=Exported()) == {"context": Path("/exported")}
+
+
+def test_a_link_keeps_the_name_that_the_user_gave(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert read(base=tmp_path, context="link") == {"context": tmp_path / "link"}
+
+
+def test_a_named_context_may_be_a_folder(tmp_path):
+    (tmp_path / "shared").mkdir()
+    read_once = read(base=tmp_path, build_contexts={"shared": "shared"})
+    assert read_once == {"build_contexts": (("shared", str(tmp_path / "shared")),)}
+
+
+def test_a_spec_has_the_context_s_dockerfile(context):
+    spec = BuildSpec.of({"context": context})
+    assert spec.dockerfile == context / "Dockerfile"
+    assert spec.verify == "platform"
+
+
+def test_a_build_without_a_context_is_refused():
+    with pytest.raises(SettingsError, match="a build needs a context"):
+        BuildSpec.of({})
+
+
+def test_a_context_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"context: there is no folder '.*/nowhere'"):
+        BuildSpec.of({"context": tmp_path / "nowhere"})
+
+
+def test_a_dockerfile_that_is_not_there_is_refused_with_the_one_in_the_context(context):
+    with pytest.raises(SettingsError) as caught:
+        BuildSpec.of({"context": context, "dockerfile": context / "sub" / "Dockerfile"})
+    assert caught.value.summary == (
+        f"dockerfile: there is no file '{context / 'sub' / 'Dockerfile'}'"
+    )
+    assert caught.value.hint == f"there is '{context / 'Dockerfile'}'"
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({}, "{}/"),
+        ({"target": "bin"}, "{}/ --target bin"),
+        ({"dockerfile": "Other"}, "{}/ -f Other"),
+    ],
+)
+def test_a_label_says_what_is_unusual(context, settings, label):
+    (context / "Other").touch()
+    spec = BuildSpec.of({"context": context, **read(base=context, **settings)})
+    assert spec.label() == label.format(context.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", "bin"),
+        ("build_args", (("A", "1"),)),
+        ("build_contexts", (("a", "docker-image://a"),)),
+        ("network", "host"),
+        ("frontend", "builtin"),
+        ("no_cache", True),
+        ("pull", True),
+        ("builder", "b"),
+        ("verify", False),
+        ("verify", "static"),
+    ],
+)
+def test_whatever_changes_the_export_changes_its_key(context, name, value):
+    plain = BuildSpec.of({"context": context})
+    assert BuildSpec.of({"context": context, name: value}).export_key() != plain.export_key()
+
+
+def test_the_program_that_is_chosen_from_an_export_does_not_change_its_key(context):
+    plain = BuildSpec.of({"context": context})
+    assert BuildSpec.of({"context": context, "binary": "x"}).export_key() == plain.export_key()
+
+
+def test_equal_specs_are_one_build_however_their_arguments_were_ordered(context):
+    one = BuildSpec.of({"context": context, **read(build_args={"A": 1, "B": 2})})
+    two = BuildSpec.of({"context": context, **read(build_args={"B": 2, "A": 1})})
+    assert one == two
+    assert one.export_key() == two.export_key()
+    assert hash(one) == hash(two)
+
+
+def test_a_spec_is_json(context):
+    spec = BuildSpec.of({"context": context, "build_args": (("A", "1"),), "verify": False})
+    data = json.loads(json.dumps(spec.to_json()))
+    assert data["context"] == str(context)
+    assert data["build_args"] == [["A", "1"]]
+    assert data["verify"] is False

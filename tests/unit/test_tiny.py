@@ -1,0 +1,314 @@
+"""Tiny programs, the probe that runs them, and the runner of exported programs."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_dockerbin.errors import EmulatorError
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.results import Kind
+from pytest_dockerbin.runners.host import HostRunner, prove
+from pytest_dockerbin.runners.tiny import _MACHINES, tiny_program
+
+HOST = Platform.host()
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
+
+
+def executed(data, folder):
+    """Return the exit code of a program, or None where this kernel starts no such program."""
+    file = folder / "program"
+    file.write_bytes(data)
+    file.chmod(0o700)
+    try:
+        return subprocess.run([file], check=False, env={}, timeout=60).returncode
+    except OSError as error:
+        assert error.strerror == "Exec format error"  # noqa: PT017 (most architectures are foreign)
+        return None
+
+
+# -- tiny programs --------------------------------------------------------------------------------
+
+
+@on_linux
+@pytest.mark.parametrize("architecture", sorted(_MACHINES))
+@pytest.mark.parametrize("code", [0, 1, 42, 127])
+def test_a_tiny_program_ends_with_its_code(architecture, code, tmp_path):
+    ended = executed(tiny_program(Platform.parse(f"linux/{architecture}"), code), tmp_path)
+    if ended is None:
+        pytest.skip(f"nothing here executes {architecture}")
+    assert ended == code
+
+
+@on_linux
+def test_this_machine_executes_its_own_tiny_program(tmp_path):
+    assert executed(tiny_program(HOST, 42), tmp_path) == 42
+
+
+@pytest.mark.parametrize("platform", ["windows/amd64", "darwin/arm64", "linux/mips", "wasip1/wasm"])
+def test_there_is_none_for_other_systems_and_rare_processors(platform):
+    assert tiny_program(Platform.parse(platform), 0) is None
+
+
+@pytest.mark.parametrize("architecture", sorted(_MACHINES))
+def test_a_tiny_program_is_smaller_than_a_page(architecture):
+    assert len(tiny_program(Platform.parse(f"linux/{architecture}"), 0)) < 200
+
+
+# -- the probe ------------------------------------------------------------------------------------
+
+
+@on_linux
+def test_the_host_s_own_platform_is_proved(tmp_path):
+    prove(HOST, tmp_path)
+
+
+def test_an_emulator_s_variables_do_not_reach_the_probe(tmp_path, monkeypatch):
+    """QEMU_VERSION would make qemu print its version and end with 0."""
+    monkeypatch.setenv("QEMU_VERSION", "1")
+    monkeypatch.setenv("QEMU_STRACE", "1")
+    for name in ("amd64", "arm64"):
+        platform = Platform.parse(name)
+        try:
+            prove(platform, tmp_path)
+        except EmulatorError as error:
+            assert platform != HOST
+            assert "Exec format error" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [
+        ("windows/amd64", "there is no way to run windows programs here"),
+        ("darwin/arm64", "there is no way to run darwin programs here"),
+        ("linux/mips", "there is no way to run linux programs here"),
+    ],
+)
+def test_what_has_no_tiny_program_is_refused_without_trying(platform, said, tmp_path):
+    with pytest.raises(EmulatorError) as caught:
+        prove(Platform.parse(platform), tmp_path)
+    assert caught.value.summary == f"{platform} programs can't be run on this host: {said}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_amd64_level_that_the_processor_lacks_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("pytest_dockerbin.platforms._host_has_level", lambda level: not level)
+    with pytest.raises(EmulatorError, match="its processor is not amd64/v4"):
+        prove(Platform.parse("linux/amd64/v4"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\nexit 3\n", "a tiny program ended with 3 instead of 42"),
+        ("#!/bin/sh\necho 'qemu: uncaught' >&2\nexit 1\n", "instead of 42 qemu: uncaught"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "a tiny program ended with -11 instead of 42"),
+        ("not a program", "Exec format error"),
+        ("#!/no/such/emulator\n", "No such file or directory"),
+    ],
+)
+def test_a_probe_that_fails_says_how(script, said, tmp_path, monkeypatch):
+    """In place of a broken emulator: a script that behaves like one."""
+    monkeypatch.setattr("pytest_dockerbin.runners.host.tiny_program", lambda *_: script.encode())
+    with pytest.raises(EmulatorError) as caught:
+        prove(Platform.parse("linux/arm64"), tmp_path)
+    assert said in caught.value.summary
+    assert "--install arm64" in caught.value.hint
+    assert "\n" not in caught.value.summary
+
+
+def test_a_probe_that_fails_once_is_tried_again(tmp_path, monkeypatch):
+    script = f"#!/bin/sh\nmkdir {tmp_path}/once 2>/dev/null && exit 1\nexit 42\n"
+    monkeypatch.setattr("pytest_dockerbin.runners.host.tiny_program", lambda *_: script.encode())
+    prove(Platform.parse("linux/arm64"), tmp_path)
+
+
+# -- the runner -----------------------------------------------------------------------------------
+
+
+def run(*command, name="native", timeout=None, limit=30.0, factor=1.0, **given):
+    options = {"input": None, "env": {"PATH": os.defpath}, "cwd": None, "text": True, **given}
+    runner = HostRunner(name=name, timeout=limit, timeout_factor=factor)
+    return runner.run(command, timeout=timeout, **options)
+
+
+def shell(script, **given):
+    return run("/bin/sh", "-c", script, **given)
+
+
+def test_a_program_that_ends_by_itself():
+    result = shell("echo out; echo err >&2; exit 3")
+    assert (result.returncode, result.stdout, result.stderr) == (3, "out\n", "err\n")
+    assert (result.kind, result.signal) == (Kind.EXITED, None)
+    assert (result.runner, result.emulated) == ("native", False)
+    assert result.args == ("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
+    assert result.kind == "exited"
+
+
+def test_a_program_that_a_signal_ends():
+    result = shell("kill -SEGV $$")
+    assert (result.kind, result.signal) == (Kind.SIGNALED, signal.SIGSEGV)
+    assert result.returncode == -signal.SIGSEGV
+
+
+def test_a_run_through_binfmt_is_emulated():
+    assert shell("true", name="binfmt").emulated
+
+
+def test_text_is_given_and_taken():
+    assert run("/bin/cat", input="größe").stdout == "größe"
+    assert run("/bin/cat", input=b"\xff").stdout == "�"
+    assert run("/bin/cat", input=b"\xff", text=False).stdout == b"\xff"
+
+
+def test_without_input_the_program_reads_nothing():
+    assert run("/bin/cat").stdout == ""
+
+
+def test_a_program_that_does_not_read_its_input_is_no_error():
+    assert run("/bin/true", input="x" * 1_000_000).returncode == 0
+
+
+def test_much_output_on_both_streams_does_not_block():
+    result = shell("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2", text=False)
+    assert (len(result.stdout), len(result.stderr)) == (1_000_000, 1_000_000)
+
+
+def test_nothing_of_this_process_s_environment_is_handed_down(monkeypatch):
+    monkeypatch.setenv("SECRET", "x")
+    assert shell("echo ${SECRET-unset} $GIVEN", env={"GIVEN": "y"}).stdout == "unset y\n"
+
+
+def test_the_working_folder_is_the_one_given(tmp_path):
+    assert run("/bin/pwd", cwd=tmp_path).stdout == f"{tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"timeout": 0.2},
+        {"limit": 0.2},
+        {"timeout": 0.02, "factor": 10.0},
+        {"limit": 0.02, "factor": 10.0},
+    ],
+)
+def test_a_program_that_takes_too_long_is_ended(limits):
+    result = shell("echo begun; exec sleep 600", **limits)
+    assert (result.kind, result.returncode) == (Kind.TIMEOUT, -signal.SIGKILL)
+    assert result.stdout == "begun\n"
+
+
+def gone(pid):
+    """Tell whether a process has ended, once the kernel is done with what was asked of it."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        ended, _, _ = select.select([process], [], [], 10)
+    finally:
+        os.close(process)
+    return bool(ended)
+
+
+@on_linux
+@pytest.mark.parametrize("last", ["exec sleep 600", "wait"])
+def test_what_a_program_started_is_ended_with_it(last):
+    result = shell(f"sleep 600 & echo $!; {last}", timeout=0.3)
+    assert result.kind is Kind.TIMEOUT
+    assert gone(int(result.stdout))
+
+
+@on_linux
+def test_a_helper_that_a_program_leaves_behind_is_ended():
+    result = shell("sleep 600 >/dev/null 2>&1 & echo $!")
+    assert result.kind is Kind.EXITED
+    assert gone(int(result.stdout))
+
+
+DAEMON = (
+    "import os, sys, time\n"
+    "if os.fork(): time.sleep({linger})\n"
+    "else: os.setsid(); print(os.getpid(), flush=True); time.sleep(600)\n"
+)
+
+
+@on_linux
+@pytest.mark.parametrize(("linger", "kind"), [(0, Kind.EXITED), (600, Kind.TIMEOUT)])
+def test_a_daemon_that_keeps_the_streams_open_does_not_keep_us(linger, kind):
+    """It left the process group, so it lives on; the run has ended all the same."""
+    result = run(sys.executable, "-c", DAEMON.format(linger=linger), timeout=3)
+    daemon = int(result.stdout)
+    os.kill(daemon, signal.SIGKILL)  # an error if it did not live on
+    assert result.kind is kind
+
+
+@on_linux
+def test_an_interrupt_ends_the_program_too(tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    # only once it has read something is it surely being followed
+    script = "read word; echo $$ > pid; kill -USR1 $PPID; exec sleep 600"
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            shell(script, cwd=tmp_path, input="go\n")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+@on_linux
+def test_a_program_may_close_its_streams_and_go_on():
+    result = shell("echo out; exec >&- 2>&-; sleep 0.2; exit 7")
+    assert (result.returncode, result.stdout, result.kind) == (7, "out\n", Kind.EXITED)
+    assert shell("exec >&- 2>&-; exec sleep 600", timeout=0.2).kind is Kind.TIMEOUT
+
+
+@on_linux
+def test_no_descriptor_is_left_open():
+    before = set(Path("/proc/self/fd").iterdir())
+    shell("cat", input="x" * 100_000)
+    shell("exec sleep 600", input="x" * 1_000_000, timeout=0.1)
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_a_result_says_what_failed():
+    result = shell("echo out; echo err >&2; exit 3")
+    with pytest.raises(Exception, match=r"^/bin/sh ended with exit code 3 \(native\)") as caught:
+        result.check()
+    assert caught.type.__name__ == "RunError"
+    assert str(caught.value).splitlines()[1:] == [
+        "argv:   ['/bin/sh', '-c', 'echo out; echo err >&2; exit 3']",
+        "stdout:",
+        "  out",
+        "stderr:",
+        "  err",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "given", "words"),
+    [
+        ("kill -9 $$", {}, "ended with signal 9 (native)"),
+        ("kill -9 $$", {"name": "binfmt"}, "ended with signal 9 (binfmt, emulated)"),
+        ("exec sleep 600", {"timeout": 0.1}, "ended with no end within 0."),
+        ("seq 100; exit 1", {}, "stdout (last 40 of 100 lines):\n  61\n"),
+        ("printf '\\377'; exit 1", {"text": False}, "stdout:\n  �"),
+    ],
+)
+def test_a_failure_is_told_with_how_it_ended(script, given, words):
+    with pytest.raises(Exception, match="ended with") as caught:
+        shell(script, **given).check()
+    assert words in str(caught.value)
+
+
+def test_a_success_needs_no_word():
+    shell("echo fine >&2").check()
