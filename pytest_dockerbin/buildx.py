@@ -226,8 +226,9 @@ def _arguments(spec: BuildSpec, platform: Platform, dockerfile: Path, *, dest: s
 def _csv(*fields: str) -> str:
     """Quote as buildx reads ``--output``: a comma in a folder's name begins no attribute."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue()
+    # a line break in a value is quoted only where the writer ends its lines by one
+    csv.writer(line).writerow(fields)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _environment() -> dict[str, str]:

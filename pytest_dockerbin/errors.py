@@ -22,6 +22,7 @@ Errors travel between pytest-xdist workers as JSON, so they hold only text and p
 
 from __future__ import annotations
 
+import shutil
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -274,6 +275,16 @@ class CacheMissError(DockerbinError):
 
 class StoreError(DockerbinError):
     """The cache folder can't be used."""
+
+    @classmethod
+    def while_exporting(cls, platform: str, error: OSError, folder: Path) -> Self:
+        """The system refused a file operation on an export."""
+        free = shutil.disk_usage(folder).free // 1024**2
+        return cls(
+            f"the export for {platform} can't be written: {error.strerror or error}, "
+            f"{str(error.filename or folder)!r} ({free} MiB free)",
+            hint="free space there, or name another folder: --dockerbin-cache-dir=DIR",
+        )
 
 
 class UntrustedStoreError(StoreError):

@@ -76,6 +76,11 @@ _FORMATS: dict[str, Format] = {
 }
 
 
+def is_format_of(platform: Platform, name: Format) -> bool:
+    """Tell whether executables of ``platform`` are of that format."""
+    return _FORMATS.get(platform.os) == name
+
+
 def expected_for(platform: Platform) -> str:
     """Say in words which kind of file belongs to ``platform``."""
     abi = {"v5": " with soft-float ABI", "v7": " with hard-float ABI"}

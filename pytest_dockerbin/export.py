@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.artifact import FileRecord
 from pytest_dockerbin.errors import ArtifactError, WrongPlatformError
-from pytest_dockerbin.executables import expected_for, read_executable
+from pytest_dockerbin.executables import expected_for, is_format_of, read_executable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,9 +122,11 @@ class _Walk:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             executable = read_executable(file)
-        if executable:
+        startable = mode == 0o755  # noqa: PLR2004
+        # without the x bit, another system's format is data: pip's Windows launchers, for one
+        if executable and (startable or is_format_of(self.platform, executable.format)):
             self.executables[path] = executable
-        program = executable is not None and executable.program and mode == 0o755  # noqa: PLR2004
+        program = executable is not None and executable.program and startable
         self.files.append(
             FileRecord(name=path, size=facts.st_size, sha256=digest, mode=mode, program=program)
         )

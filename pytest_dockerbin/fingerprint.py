@@ -40,6 +40,10 @@ _LARGE = 256 * 1024  # bytes; larger files are not read into memory as a whole
 _DEEPEST = 200  # folders below one another: each holds a descriptor open
 _MOST_LINKS = 40  # as in the kernel
 
+# What Python and pytest write beside the tests while they run. BuildKit is sent it, too, where
+# .dockerignore does not name it; but if it counted, each session would undo the one before.
+_WRITTEN = frozenset({"__pycache__", ".pytest_cache"})
+
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 # a named pipe that took a file's place must not block
 _OPEN_FILE = _OPEN | os.O_NONBLOCK
@@ -86,17 +90,20 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def fingerprint_folder(folder: Path, rules: IgnoreRules | None = None) -> str:
+def fingerprint_folder(
+    folder: Path, rules: IgnoreRules | None = None, *, without: frozenset[str] = frozenset()
+) -> str:
     """Return a SHA-256 of all that BuildKit would be sent of a folder.
 
     Args:
         folder: the folder; a link to one is followed.
         rules: what is left out; nothing when None.
+        without: names of folders that do not count, wherever they are.
 
     Raises:
         CannotFingerprintError: something can't be read or sent, or changed while it was read.
     """
-    walk = _Walk(rules or IgnoreRules.parse(""))
+    walk = _Walk(rules or IgnoreRules.parse(""), without)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with _closing(descriptor):
@@ -120,7 +127,7 @@ def _context(folder: Path, ignore: bytes | None = None) -> list[str]:
         rules = IgnoreRules.parse(ignore.decode())
     except (InvalidPatternError, UnicodeDecodeError) as error:
         raise CannotFingerprintError(f".dockerignore of {str(folder)!r}: {error}") from error
-    return [hashlib.sha256(ignore).hexdigest(), fingerprint_folder(folder, rules)]
+    return [hashlib.sha256(ignore).hexdigest(), fingerprint_folder(folder, rules, without=_WRITTEN)]
 
 
 def _named_context(where: str) -> list[str]:
@@ -149,13 +156,13 @@ def _read(folder: Path, name: str) -> bytes | None:
     Absolute ones lead elsewhere than here, and are taken for absent: that never leaves out a
     file.
     """
-    path = _follow(folder, name)
-    if path is None or not path.is_file():
-        return None
     try:
-        return path.read_bytes()
+        path = _follow(folder, name)
+        return path.read_bytes() if path and path.is_file() else None
     except OSError as error:
-        raise CannotFingerprintError(f"{str(path)!r} can't be read: {error.strerror}") from error
+        raise CannotFingerprintError(
+            f"{str(folder / name)!r} can't be read: {error.strerror}"
+        ) from error
 
 
 def _follow(folder: Path, name: str) -> Path | None:
@@ -191,8 +198,9 @@ class _Walk:
     A record says how long its parts are, so that no two trees have the same records.
     """
 
-    def __init__(self, rules: IgnoreRules) -> None:
+    def __init__(self, rules: IgnoreRules, without: frozenset[str]) -> None:
         self.rules = rules
+        self._without = without
         self.digest = hashlib.sha256()
         # excluded folders around the place of the walk: sent if something in them is
         self._unsent: list[bytes] = []
@@ -214,6 +222,8 @@ class _Walk:
             path = prefix + entry.name
             excluded, below = self.rules.look(path, matches)
             if entry.is_dir(follow_symlinks=False):
+                if entry.name in self._without:
+                    continue
                 if not excluded or self.rules.may_include_below(path):
                     self._enter(descriptor, entry.name, path, below, depth, excluded=excluded)
             elif not excluded:

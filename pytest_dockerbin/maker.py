@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.artifact import BuildRecord, Manifest
 from pytest_dockerbin.buildx import Timeouts, build
-from pytest_dockerbin.errors import CacheMissError
+from pytest_dockerbin.errors import CacheMissError, StoreError
 from pytest_dockerbin.export import seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.settings import CacheMode
@@ -100,6 +100,12 @@ class Maker:
     def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
         tree = folder / "tree"
         log_path = self.log_dir / f"{job.name}.log"
+        try:
+            return self._build_into(tree, log_path, job, source)
+        except OSError as error:
+            raise StoreError.while_exporting(str(job.platform), error, folder) from error
+
+    def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
         built = build(
             job.spec,
             job.platform,

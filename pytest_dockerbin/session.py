@@ -57,7 +57,6 @@ class Builder:
         settings: how to build and run.
         session: the session's name: processes that give the same one share builds, probes and
             failures.
-        log_dir: the folder for build logs; one of the session's own when None.
         say: gets a line when a process waits long for another one.
         warn: gets a line, once a session, when the cache folder can't be used.
 
@@ -70,7 +69,6 @@ class Builder:
         settings: Settings | None = None,
         *,
         session: str | None = None,
-        log_dir: Path | None = None,
         say: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
@@ -83,7 +81,7 @@ class Builder:
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
-            log_dir=log_dir or self.store.path,
+            log_dir=self.store.path / "logs",
             watch=Watch(guard=self._watchdog.group, stopped=self.store.stopped),
             waiting=self.store.waiting,
             warn=self._warn_once,

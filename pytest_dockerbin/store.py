@@ -8,6 +8,7 @@
         locks/<name>.lock         held while a result is made; never unlinked
         staging/<name>.<random>/  a result in the making
         results/<name>/           a result: one rename makes it exist
+        logs/                     build logs: not in .pytest_cache, which is part of most contexts
         claims/<name>             made by the one process that may say a thing
         stop                      made when the session is being stopped
 
@@ -89,7 +90,7 @@ class SessionStore:
             _make_root(root)
             self.path = root / VERSION / "sessions" / session
             with _beginning(root):
-                for name in ("alive", "locks", "staging", "results", "claims"):
+                for name in ("alive", "locks", "staging", "results", "logs", "claims"):
                     (self.path / name).mkdir(mode=0o700, parents=True, exist_ok=True)
                 name = f"{os.getpid()}-{os.urandom(4).hex()}.lock"
                 self._alive = file_lock(self.path / "alive" / name)

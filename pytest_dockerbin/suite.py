@@ -89,11 +89,9 @@ class Suite:
     @cached_property
     def builder(self) -> Builder:
         """The process's builder; nothing of docker or of the cache is touched before."""
-        cache = getattr(self._config, "cache", None)  # None under -p no:cacheprovider
         return Builder(
             self.settings,
             session=session_name(self._config),
-            log_dir=cache.mkdir("dockerbin") if cache else None,
             say=self._say,
         )
 
@@ -134,7 +132,9 @@ class Suite:
             word = self.selection.words[0]
             if word == "native":
                 return Platform.host()
-            return self.auto_platforms()[0] if word == "auto" else Platform.parse(word)
+            if word == "auto":
+                return next(iter(self.auto_platforms()), Platform.host())
+            return Platform.parse(word)
         return given if isinstance(given, Platform) else Platform.parse(str(given))
 
     def remember_override(self, value: object, file: Path) -> None:

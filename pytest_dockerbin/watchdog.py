@@ -10,6 +10,7 @@ only, follows the thread that forked and not the process, and forbids posix_spaw
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -58,7 +59,7 @@ class Watchdog:
             self._tell("-", kind, what)
 
     def _tell(self, *words: str) -> None:
-        line = "\0".join(words).encode("utf-8", "surrogateescape") + b"\n"
+        line = json.dumps(words).encode() + b"\n"
         with self._lock:
             if self._process is None:
                 self._process = _start()
@@ -104,7 +105,7 @@ def _watch() -> None:
         signal.signal(number, signal.SIG_IGN)
     noted: dict[tuple[str, str], None] = {}
     for line in sys.stdin.buffer:
-        sign, kind, what = line[:-1].decode("utf-8", "surrogateescape").split("\0")
+        sign, kind, what = json.loads(line)
         if sign == "+":
             noted[kind, what] = None
         else:

@@ -56,6 +56,7 @@ class _Streams:
 
     def pump(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
         """Move bytes until the program has ended; return whether it did before the deadline."""
+        ended = False
         while self._selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
@@ -66,7 +67,8 @@ class _Streams:
                     self._write(key.fd)
                 else:
                     self._read(key)
-            if not ready and process.poll() is not None:
+            if not ended and process.poll() is not None:
+                ended = True
                 deadline = min(deadline, time.monotonic() + _GRACE)
         try:
             process.wait(max(0.0, deadline - time.monotonic()))

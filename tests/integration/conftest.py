@@ -55,12 +55,15 @@ class Project:
                 patch.setenv(name, value)
             return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
 
-    def builds(self) -> list[list[str]]:
-        """Return the arguments of every ``docker buildx build`` so far."""
+    def calls(self) -> list[list[str]]:
+        """Return the arguments of every docker process so far."""
         if not self.record.exists():
             return []
-        calls = [json.loads(line) for line in self.record.read_text().splitlines()]
-        return [call for call in calls if call[:2] == ["buildx", "build"]]
+        return [json.loads(line) for line in self.record.read_text().splitlines()]
+
+    def builds(self) -> list[list[str]]:
+        """Return the arguments of every ``docker buildx build`` so far."""
+        return [call for call in self.calls() if call[:2] == ["buildx", "build"]]
 
 
 @pytest.fixture

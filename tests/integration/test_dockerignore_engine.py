@@ -154,9 +154,8 @@ SURPRISES = [
     "**/x\n!d",
     "d\n!d/x\nd",
 ]
-TREE = """
-    axx zzb bq cxr ^cxr xx x{2} xxk a1 ad d/x d/y lit/a/b lit/c qA a|b k/aa/z e a-b [a/b] p/q/r
-""".split()
+TREE = ["axx", "zzb", "bq", "cxr", "^cxr", "xx", "x{2}", "xxk", "a1", "ad", "d/x", "d/y"]
+TREE += ["lit/a/b", "lit/c", "qA", "a|b", "k/aa/z", "e", "a-b", "[a/b]", "p/q/r"]
 
 
 def test_the_surprises_are_the_engine_s_own(tmp_path):
@@ -183,13 +182,13 @@ def test_what_is_refused_here_is_refused_there(text, tmp_path):
 
 
 def project(folder):
-    """A context that names a.txt in every ignore file, where it has one."""
+    """A context in which every ignore file will name a.txt."""
     context = folder / "context"
     context.mkdir()
     (context / "a.txt").write_text("a")
     (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
     (context / "patterns").write_text("a.txt\n")
-    (folder / "patterns").write_text("a.txt\n")
+    (folder / "outside").write_text("a.txt\n")
     return context
 
 
@@ -211,11 +210,11 @@ def linked(context):
 
 
 def linked_outside(context):
-    (context / ".dockerignore").symlink_to("../patterns")
+    (context / ".dockerignore").symlink_to("../outside")
 
 
 def linked_outside_absolutely(context):
-    (context / ".dockerignore").symlink_to(context.parent / "patterns")
+    (context / ".dockerignore").symlink_to(context.parent / "outside")
 
 
 def dangling(context):
@@ -348,10 +347,11 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="no extended at
 )
 def test_a_digest_changes_exactly_if_the_engine_copies_again(change, tmp_path):
     """In a context that it has not seen: it may overlook a change in one that it has."""
-    first, second = tmp_path / "first", tmp_path / "second"
+    # contexts of one name are one to BuildKit, and what a run before has built is cached
+    unique = os.urandom(8).hex()
+    first, second = tmp_path / f"first-{unique}", tmp_path / f"second-{unique}"
     first.mkdir()
-    text = tmp_path.name + os.urandom(8).hex()  # else a run before this one has built it
-    (first / "file").write_text(text)
+    (first / "file").write_text(unique)
     shutil.copy(first / "file", first / "copy")
     (first / "folder").mkdir()
     (first / "folder" / "below").write_text("below")

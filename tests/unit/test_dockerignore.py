@@ -57,29 +57,8 @@ def test_what_is_sent_is_what_a_real_build_was_sent(case):
 
 
 # each was tried with buildx 0.29.1; test_dockerignore_engine.py tries them again
-TREE = [
-    "axx",
-    "zzb",
-    "bq",
-    "cxr",
-    "^cxr",
-    "xx",
-    "x{2}",
-    "xxk",
-    "a1",
-    "ad",
-    "d/x",
-    "d/y",
-    "lit/a/b",
-    "lit/c",
-    "qA",
-    "a|b",
-    "k/aa/z",
-    "e",
-    "a-b",
-    "[a/b]",
-    "p/q/r",
-]
+TREE = ["axx", "zzb", "bq", "cxr", "^cxr", "xx", "x{2}", "xxk", "a1", "ad", "d/x", "d/y"]
+TREE += ["lit/a/b", "lit/c", "qA", "a|b", "k/aa/z", "e", "a-b", "[a/b]", "p/q/r"]
 SURPRISES = {
     "a|b*": ["a1", "ad", "axx", "a|b", "bq", "zzb", "a-b", "lit/a/b", "[a/b]"],
     "x{2}*": ["xx", "xxk"],
