@@ -149,7 +149,7 @@ def _read_pattern(pattern: str) -> _Pattern:
     # that are not UTF-8; and a BOM inside the file is seen by only some of its matchers
     if re.search("[\0-\x1f\x7f\ud800-\udfff]", text) or text.startswith(_BOM):
         raise InvalidPatternError(f"{text!r} has bytes that BuildKit can't send")
-    if not _SYNTAX.fullmatch(text):
+    if not re.fullmatch(_SYNTAX, text):
         raise InvalidPatternError(f"{text!r} is malformed")
     return _Pattern(text, included, _expression(text))
 
@@ -163,21 +163,21 @@ def _without_last_glob(text: str) -> str:
     return text.removesuffix("/**").removesuffix("/*")
 
 
-# what Go's filepath.Match takes without an error
+# what Go's filepath.Match takes without an error; not compiled before it is needed, as all here
 _CHARACTER = r"(?:\\.|[^]\\-])"
-_SYNTAX = re.compile(rf"(?:[^\\[]|\\.|\[\^?+(?:{_CHARACTER}(?:-{_CHARACTER})?+)++\])*+", re.DOTALL)
+_SYNTAX = rf"(?s:(?:[^\\[]|\\.|\[\^?+(?:{_CHARACTER}(?:-{_CHARACTER})?+)++\])*+)"
 
 
 # -- from a pattern to Go's regular expression ----------------------------------------------------
 
-_TOKEN = re.compile(r"\*\*/?|\\.|.", re.DOTALL)
+_PIECE = r"(?s:\*\*/?|\\.|.)"
 _ESCAPED = frozenset(".+()$")  # not {|} and ^: a slip of moby's, which everybody's files meet
 _WILD = frozenset("*?[]\\")
 
 
 def _expression(pattern: str) -> str:
     """Return a Python regular expression, for `re.match`, of a cleaned pattern."""
-    tokens: list[str] = _TOKEN.findall(pattern)
+    tokens: list[str] = re.findall(_PIECE, pattern)
     wild = [index for index, token in enumerate(tokens) if token[0] in _WILD]
     if not wild:
         return re.escape(pattern) + r"\Z"
@@ -226,9 +226,9 @@ _POSIX = {
 }
 _CONTROLS = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ASSERTIONS = {"A": r"\A", "z": r"\Z", "b": r"(?a:\b)", "B": r"(?a:\B)"}
-_REPEAT = re.compile(r"\{(0|[1-9][0-9]*)(?:(,)(0|[1-9][0-9]*)?)?\}")
+_REPEAT = r"\{(0|[1-9][0-9]*)(?:,(0|[1-9][0-9]*)?)?\}"
 _MOST_REPEATS = 1000  # Go's own limit
-_CODE = re.compile(r"x([0-9A-Fa-f]{2})|x\{([0-9A-Fa-f]+)\}|(0[0-7]{0,2}|[1-7][0-7]{1,2})")
+_CODE = r"x([0-9A-Fa-f]{2})|x\{([0-9A-Fa-f]+)\}|(0[0-7]{0,2}|[1-7][0-7]{1,2})"
 
 
 class _Translation:
@@ -278,11 +278,11 @@ class _Translation:
         for sign in "*?":
             if self._take(sign):
                 return sign
-        found = _REPEAT.match(self._rest)
+        found = re.match(_REPEAT, self._rest)
         if not found:
             return ""
         least = int(found[1])
-        most = int(found[3]) if found[3] else least
+        most = int(found[2]) if found[2] else least
         if not least <= most <= _MOST_REPEATS:
             raise InvalidPatternError("a repetition that Go refuses")
         self._rest = self._rest[found.end() :]
@@ -311,7 +311,7 @@ class _Translation:
         return f"^{_CLASSES[letter.lower()]}" if letter.isupper() else _CLASSES[letter]
 
     def _escaped_character(self) -> str:
-        code = _CODE.match(self._rest)
+        code = re.match(_CODE, self._rest)
         if code:
             self._rest = self._rest[code.end() :]
             number = int(code[3], 8) if code[3] else int(code[1] or code[2], 16)

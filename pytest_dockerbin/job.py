@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # settings that a stored result does not depend on, and those whose paths lead to what is digested
 _NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "binary", "no_cache", "pull"}
 
+# what docker and buildx take from the environment: which engine, and the files' times
+_VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "SOURCE_DATE_EPOCH")
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -32,6 +35,11 @@ class Job:
         return cls(replace(spec, builder=builder, no_cache=no_cache), platform)
 
     @property
+    def wants_fresh(self) -> bool:
+        """Whether an earlier result must not serve: all steps again, or newer base images."""
+        return self.spec.no_cache or self.spec.pull
+
+    @property
     def name(self) -> str:
         """The name of its result in the session, and of its log."""
         return f"{self.spec.export_key()[:12]}-{self.platform.slug}"
@@ -46,8 +54,8 @@ class Job:
             name: value for name, value in self.spec.to_json().items() if name not in _NOT_IN_KEY
         }
         builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
-        engine = [os.environ.get(name) for name in ("DOCKER_HOST", "DOCKER_CONTEXT")]
-        text = json.dumps([asked, builder, engine, str(self.platform), inputs], sort_keys=True)
+        around = [os.environ.get(name) for name in _VARIABLES]
+        text = json.dumps([asked, builder, around, str(self.platform), inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __str__(self) -> str:

@@ -58,7 +58,7 @@ class Maker:
         if inputs is None or self.entries is None:
             return self._build_unless_forbidden(folder, job, _NO_DIGEST)
         key = job.entry_key(inputs)
-        reused = self._reuse(self.entries, key, folder)
+        reused = self._reuse(self.entries, key, folder, job)
         if reused:
             return reused
         if self.settings.cache is CacheMode.ONLY:
@@ -70,8 +70,8 @@ class Maker:
             raise CacheMissError.of_build(job.spec.label(), str(job.platform), looked_for)
         return self._build(folder, job)
 
-    def _reuse(self, entries: Entries, key: str, folder: Path) -> Manifest | None:
-        if self.settings.no_cache:
+    def _reuse(self, entries: Entries, key: str, folder: Path, job: Job) -> Manifest | None:
+        if job.wants_fresh:
             return None
         stored = entries.fetch(key, folder / "tree")
         if stored is None:
@@ -85,9 +85,9 @@ class Maker:
         manifest = None
         try:
             with entries.lock(key, str(job), self.waiting):
-                manifest = self._reuse(entries, key, folder)
+                manifest = self._reuse(entries, key, folder, job)
                 if manifest is None:
-                    damaged = entries.has(key) and not self.settings.no_cache
+                    damaged = entries.has(key) and not job.wants_fresh
                     manifest = self._build(folder, job, "rebuilt" if damaged else "built")
                     if inputs_digest(job.spec) == inputs:
                         entries.store(key, folder / "tree", manifest)

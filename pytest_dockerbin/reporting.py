@@ -68,10 +68,13 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Stop a test whose program can't be run, before anything is built for it."""
+        """Undo what earlier tests did; stop a test that can't run, before anything is built."""
         platform = _platform_of(item)
-        if platform and "dockerbin_binary" in getattr(item, "fixturenames", ()):
-            suite_of(self._config).require_runner(platform)
+        if platform:
+            suite = suite_of(self._config)
+            suite.mend(platform)
+            if "dockerbin_binary" in getattr(item, "fixturenames", ()):
+                suite.require_runner(platform)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(

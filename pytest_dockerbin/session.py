@@ -30,6 +30,7 @@ from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner, prove
 from pytest_dockerbin.settings import CacheMode, Settings
+from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
 from pytest_dockerbin.watchdog import Watchdog
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.results import Runner
     from pytest_dockerbin.spec import BuildSpec
+    from pytest_dockerbin.stamps import Stamp
 
 
 def new_session_name() -> str:
@@ -87,6 +89,7 @@ class Builder:
             warn=self._warn_once,
         )
         self._results: dict[str, Artifact | DockerbinError] = {}
+        self._stamps: dict[Job, dict[str, Stamp]] = {}
         self._runners: dict[Platform, Runner | DockerbinError] = {}
 
     def __enter__(self) -> Self:
@@ -148,6 +151,19 @@ class Builder:
         if isinstance(found, DockerbinError):
             raise found
         return replace(found, default_binary=spec.binary)
+
+    def mend(self, platform: Platform) -> None:
+        """Put back what tests changed of the platform's programs; for the start of each test.
+
+        Raises:
+            DockerbinError: it had to be built again, and that failed.
+        """
+        for job, stamps in list(self._stamps.items()):
+            artifact = self._results.get(job.name)
+            if job.platform != platform or not isinstance(artifact, Artifact):
+                continue
+            if changed(artifact.path, stamps):
+                self._mend(job, artifact)
 
     def runner(self, platform: Platform) -> Runner:
         """Return what runs programs of ``platform`` on this host; proved once in a session.
@@ -223,9 +239,8 @@ class Builder:
         engine = self._engine_error()
         if engine:
             return engine
-        make = _outcome(lambda folder: self._maker.make(folder, job).to_json())
         try:
-            folder = self.store.once(_result(job), make, what=str(job))
+            folder = self.store.once(_result(job), self._made(job), what=str(job))
         except StoppedError as error:
             return error
         outcome = _read_outcome(folder)
@@ -233,11 +248,39 @@ class Builder:
             if isinstance(outcome, EngineError):
                 self._remember_engine_error(outcome)
             return outcome
+        self._stamps[job] = outcome["stamps"]
         return Artifact(
             path=folder / "tree",
-            manifest=Manifest.from_json(outcome),
+            manifest=Manifest.from_json(outcome["manifest"]),
             runner=lambda: self.runner(job.platform),
         )
+
+    def _made(self, job: Job) -> Callable[[Path], None]:
+        def make(folder: Path) -> dict[str, Any]:
+            manifest = self._maker.make(folder, job)
+            stamps = stamps_of(folder / "tree", manifest)
+            return {"manifest": manifest.to_json(), "stamps": stamps}
+
+        return _outcome(make)
+
+    def _mend(self, job: Job, artifact: Artifact) -> None:
+        """Put the programs back that a test changed: made again, each renamed into its place."""
+        result = self.store.path / "results" / _result(job)
+        with self.store.making(_result(job), str(job)) as folder:
+            outcome = _read_outcome(result)
+            if not isinstance(outcome, DockerbinError):
+                self._stamps[job] = outcome["stamps"]
+            names = changed(artifact.path, self._stamps[job])
+            if not names:  # another process was faster
+                return
+            manifest = self._maker.make(folder, job)
+            for name in names:
+                (artifact.path / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                (folder / "tree" / name).replace(artifact.path / name)
+            self._stamps[job] = stamps_of(artifact.path, manifest)
+            made = {"manifest": artifact.manifest.to_json(), "stamps": self._stamps[job]}
+            (folder / "outcome.json").write_text(json.dumps({"made": made}))
+            (folder / "outcome.json").replace(result / "outcome.json")
 
     def _engine_error(self) -> EngineError | None:
         """A missing engine is missing for every build of the session: it is asked once."""

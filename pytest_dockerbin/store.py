@@ -117,12 +117,24 @@ class SessionStore:
         result = self.path / "results" / name
         if result.is_dir():
             return result
-        with hold(self.path / "locks" / f"{name}.lock", what or name, self.waiting):
+        with self.making(name, what or name) as folder:
             if not result.is_dir():
-                with self._staging(name) as folder:
-                    make(folder)
-                    folder.rename(result)
+                make(folder)
+                folder.rename(result)
         return result
+
+    @contextmanager
+    def making(self, name: str, what: str) -> Iterator[Path]:
+        """Hold a result's lock and give an empty folder for what will be part of it.
+
+        Raises:
+            StoppedError: the session was stopped while another process held the lock.
+        """
+        with (
+            hold(self.path / "locks" / f"{name}.lock", what, self.waiting),
+            self._staging(name) as folder,
+        ):
+            yield folder
 
     def claim(self, name: str) -> bool:
         """Return True to exactly one asker of the session: the one that may say ``name``."""

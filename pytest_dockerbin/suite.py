@@ -162,6 +162,12 @@ class Suite:
         with self._outcomes(platform):
             self.builder.runner(platform)
 
+    def mend(self, platform: Platform) -> None:
+        """Put back programs that earlier tests changed, so that the next one gets them whole."""
+        if "builder" in self.__dict__:
+            with self._outcomes(platform):
+                self.builder.mend(platform)
+
     def matrix(
         self, param: tuple[Iterable[Platform], BuildMarks] | None, defaults: Mapping[str, Any]
     ) -> Mapping[Platform, Artifact]:

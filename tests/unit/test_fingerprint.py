@@ -5,9 +5,11 @@ That these are the things that BuildKit's own key counts is tried in test_docker
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -140,6 +142,27 @@ def test_a_socket_is_an_empty_file(context, monkeypatch):
     Path("new").unlink()
     Path("new").touch()
     Path("new").chmod(mode)
+    assert digest(context) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_devices_count_by_kind_and_number(context):
+    seen = []
+    for kind, minor in ((stat.S_IFCHR, 3), (stat.S_IFCHR, 5), (stat.S_IFBLK, 5)):
+        os.mknod(context / "device", kind | 0o600, os.makedev(1, minor))
+        seen.append(digest(context))
+        (context / "device").unlink()
+    assert len(set(seen)) == len(seen)
+
+
+def test_a_file_system_without_extended_attributes_is_read_all_the_same(context, monkeypatch):
+    def unsupported(_):
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    before = digest(context)
+    monkeypatch.setattr(os, "listxattr", unsupported, raising=False)
+    assert digest(context) == before
+    monkeypatch.setattr(fingerprint, "_HAS_ATTRIBUTES", False)
     assert digest(context) == before
 
 
