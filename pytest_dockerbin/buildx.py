@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 _RETRY_PAUSE = 2.0  # seconds that a restarting daemon gets
-_TURN = 1.0  # seconds between looks at whether the session is being stopped
+_TURN = 0.2  # seconds between looks at what else could end the build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +67,14 @@ class Watch:
     Attributes:
         guard: given the build's process group, has it ended if this process is killed inside the
             ``with`` block.
-        stopped: tells whether the session is being stopped; asked about once a second.
+        stopped: tells whether the session is being stopped.
+        check: raises when the build must not go on: this and ``stopped`` are asked several times a
+            second.
     """
 
     guard: Callable[[int], AbstractContextManager[object]] = nullcontext
     stopped: Callable[[], bool] = bool
+    check: Callable[[], object] = bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +262,7 @@ def _follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch)
     """Run the command, feed its output to ``log`` and return its exit code."""
     now = time.monotonic()
     end, silent_end = now + timeouts.total, now + timeouts.silence
+    next_look = now + _TURN
     with _process(command) as (process, pieces), watch.guard(process.pid):
         while True:
             now = time.monotonic()
@@ -266,11 +270,14 @@ def _follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch)
                 raise _TimeUp(f"took longer than {timeouts.total:g} s")
             if now >= silent_end:
                 raise _TimeUp(f"printed nothing for {timeouts.silence:g} s")
+            if now >= next_look:
+                next_look = now + _TURN
+                watch.check()
+                if watch.stopped():
+                    raise _SessionStopped
             try:
                 piece = pieces.get(timeout=min(_TURN, end - now, silent_end - now))
             except queue.Empty:
-                if watch.stopped():
-                    raise _SessionStopped from None
                 continue
             if piece is None:
                 break
@@ -424,7 +431,8 @@ def _lost_daemon(log: BuildLog) -> str | None:
 def _details(log: BuildLog, shown: str) -> str:
     lines = []
     if log.excerpt:
-        lines.append(log.excerpt[2])
+        # indented, so that no line of a Dockerfile is a command to a CI service
+        lines += [f"  {line}" for line in log.excerpt[2].splitlines()]
     if log.tail:
         lines.append(f"last {len(log.tail)} of {log.lines} lines of the build log:")
         lines += [f"  {line}" for line in log.tail]

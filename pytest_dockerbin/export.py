@@ -11,12 +11,12 @@ import os
 import posixpath
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.artifact import FileRecord
 from pytest_dockerbin.errors import ArtifactError, WrongPlatformError
 from pytest_dockerbin.executables import expected_for, is_format_of, read_executable
+from pytest_dockerbin.settings import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,23 +29,11 @@ if TYPE_CHECKING:
 _MOST_LINKS = 40  # the kernel gives up there (Linux: MAXSYMLINKS), in a circle or not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The most that one export may hold.
-
-    Attributes:
-        size: bytes of all files together.
-        files: number of files, links and folders.
-        depth: folders below one another.
-    """
-
-    size: int = 2 * 1024**3
-    files: int = 50_000
-    depth: int = 64
+_FREE_FLOOR = 64 * 2**20  # bytes that an export must leave on its disk
 
 
 def seal(
-    tree: Path, platform: Platform, *, verify: Verify, limits: Limits = Limits()
+    tree: Path, platform: Platform, *, verify: Verify, limits: Limits | None = None
 ) -> tuple[FileRecord, ...]:
     """Check the tree, make its modes uniform and return its files, sorted by name.
 
@@ -56,7 +44,7 @@ def seal(
         ArtifactError: the tree is empty or too large, or a file in it can't be used.
         WrongPlatformError: an executable is for another platform.
     """
-    walk = _Walk(platform, limits)
+    walk = _Walk(platform, limits or Limits())
     descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         walk.folder(descriptor, "", 0)
@@ -68,6 +56,57 @@ def seal(
     if verify:
         walk.check_executables(static=verify == "static")
     return tuple(sorted(walk.files, key=lambda file: file.name))
+
+
+class Gauge:
+    """Watches how much is being exported, while BuildKit writes it.
+
+    Counting a tree is slow, asking the file system for its free space is not: the tree is counted
+    only when so much space or so many inodes have gone that it could be too large.
+
+    Args:
+        tree: where BuildKit writes; may not be there yet.
+        platform: for messages.
+        limits: the most that it may hold.
+    """
+
+    def __init__(self, tree: Path, platform: Platform, limits: Limits) -> None:
+        self._tree = tree
+        self._platform = str(platform)
+        self._limits = limits
+        self._before = os.statvfs(tree.parent) if hasattr(os, "statvfs") else None
+
+    def check(self) -> None:
+        """Do nothing while the export is within its limits.
+
+        Raises:
+            ArtifactError: it is too large already, or the disk is nearly full.
+        """
+        if self._before is None:
+            return
+        now = os.statvfs(self._tree.parent)
+        free = now.f_bavail * now.f_frsize
+        if free < _FREE_FLOOR and now.f_bavail < self._before.f_bavail:
+            raise self._too_much(f"only {free // 2**20} MiB are left on the disk")
+        gone = (self._before.f_bfree - now.f_bfree) * now.f_frsize
+        used = self._before.f_ffree - now.f_ffree
+        if gone > self._limits.size or used > self._limits.files:
+            self._count()
+
+    def _count(self) -> None:
+        size = files = 0
+        for folder, folders, names in os.walk(self._tree):
+            files += len(folders) + len(names)
+            for name in names:
+                with suppress(OSError):
+                    size += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (hot)
+            if size > self._limits.size:
+                raise self._too_much(f"more than {self._limits.size} bytes")
+            if files > self._limits.files:
+                raise self._too_much(f"more than {self._limits.files} files")
+
+    def _too_much(self, what: str) -> ArtifactError:
+        return ArtifactError.too_much(self._platform, what)
 
 
 class _Walk:

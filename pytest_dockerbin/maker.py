@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.artifact import BuildRecord, Manifest
 from pytest_dockerbin.buildx import Timeouts, build
 from pytest_dockerbin.errors import CacheMissError, StoreError
-from pytest_dockerbin.export import seal
+from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.settings import CacheMode
 
@@ -106,6 +106,7 @@ class Maker:
             raise StoreError.while_exporting(str(job.platform), error, folder) from error
 
     def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
+        gauge = Gauge(tree, job.platform, self.settings.limits)
         built = build(
             job.spec,
             job.platform,
@@ -114,7 +115,7 @@ class Maker:
             timeouts=Timeouts(
                 total=self.settings.build_timeout, silence=self.settings.silence_timeout
             ),
-            watch=self.watch,
+            watch=replace(self.watch, check=gauge.check),
         )
         record = BuildRecord(
             seconds=built.seconds,
@@ -124,5 +125,6 @@ class Maker:
             ref=built.ref,
             source=source,
         )
-        files = seal(tree, job.platform, verify=job.spec.verify)
+        limits = self.settings.limits
+        files = seal(tree, job.platform, verify=job.spec.verify, limits=limits)
         return Manifest(platform=job.platform, files=files, build=record)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.progress import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +83,7 @@ def _last_lines(name: str, text: str | bytes, most: int = 40) -> Iterable[str]:
     if lines:
         yield f"{name}:" if len(lines) <= most else f"{name} (last {most} of {len(lines)} lines):"
     for line in lines[-most:]:
-        yield f"  {line}"
+        yield f"  {clean(line)}"
 
 
 class Runner(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -337,6 +338,7 @@ def _outcome(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], None]:
         try:
             outcome = {"made": make(folder)}
         except DockerbinError as error:
+            shutil.rmtree(folder / "tree", ignore_errors=True)  # what was exported up to there
             outcome = {"error": error.to_json()}
         (folder / "outcome.json").write_text(json.dumps(outcome))
 

@@ -36,6 +36,21 @@ class CacheMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most that one export may hold.
+
+    Attributes:
+        size: bytes of all files together.
+        files: number of files, links and folders.
+        depth: folders below one another.
+    """
+
+    size: int = 2 * 1024**3
+    files: int = 50_000
+    depth: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How builds and runs are done.
 
@@ -50,6 +65,7 @@ class Settings:
         build_timeout: seconds that a build may take.
         silence_timeout: seconds that a build may be silent.
         run_timeout: seconds that a program may run natively.
+        limits: the most that one export may hold.
         emulation_factor: what ``run_timeout`` is multiplied by under emulation.
     """
 
@@ -64,6 +80,7 @@ class Settings:
     silence_timeout: float = 600.0
     run_timeout: float = 60.0
     emulation_factor: float = 10.0
+    limits: Limits = Limits()
 
     def builder_for(self, platform: Platform, asked: str | None) -> str | None:
         """Return the builder for a platform: option, build setting, ini file, or buildx's own."""

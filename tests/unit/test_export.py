@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_dockerbin.errors import ArtifactError, DockerbinError, WrongPlatformError
-from pytest_dockerbin.export import Limits, seal
+from pytest_dockerbin.export import seal
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.settings import Limits
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64")

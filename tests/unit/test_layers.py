@@ -22,7 +22,7 @@ LAYERS = (
     {"platforms", "spec", "settings", "job", "artifact", "results"}
     | {"executables", "progress", "frontend", "dockerignore"},
     # one thing of the outside world each
-    {"store", "entries", "locks", "fingerprint", "buildx", "engine", "export", "watchdog"}
+    {"store", "entries", "locks", "fingerprint", "buildx", "engine", "export", "watchdog", "stamps"}
     | {"runners", "runners.host", "runners.process", "runners.tiny"},
     {"maker", "session"},
     # these know pytest
