@@ -229,6 +229,7 @@ class Binary(os.PathLike[str]):
         timeout: float | None = None,
         check: bool = False,
         text: bool = True,
+        max_output: int = 8 * 2**20,
     ) -> RunResult:
         """Run the program to its end and return what it gave; a failure is no exception.
 
@@ -242,6 +243,8 @@ class Binary(os.PathLike[str]):
             timeout: seconds; the session's default when None. Under emulation both are
                 multiplied by ``dockerbin_emulation_factor``.
             check: raise `RunError` unless the exit code is 0.
+            max_output: bytes of each stream that are kept, of its beginning and its end; a program
+                that writes more has the kind ``output-limit``.
             text: decode both streams as UTF-8; undecodable bytes are replaced.
 
         Raises:
@@ -255,6 +258,7 @@ class Binary(os.PathLike[str]):
             cwd=Path(cwd) if cwd is not None else None,
             timeout=timeout,
             text=text,
+            max_output=max_output,
         )
         if check:
             result.check()

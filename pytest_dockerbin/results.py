@@ -20,6 +20,10 @@ class Kind(StrEnum):
     EXITED = "exited"
     SIGNALED = "signaled"
     TIMEOUT = "timeout"
+    NO_LOADER = "no-loader"
+    WRONG_PLATFORM = "wrong-platform"
+    NO_EMULATOR = "no-emulator"
+    OUTPUT_LIMIT = "output-limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,8 @@ class RunResult:
         duration: seconds from start to end.
         runner: what ran it: ``native`` or ``binfmt``.
         emulated: whether instructions of another processor were emulated.
-        kind: how it ended; a string such as ``"exited"``.
+        kind: how it ended; a string such as ``"exited"``. A program that could not be started
+            ends with 126, or 127 without its loader, and the reason on standard error.
     """
 
     args: tuple[str, ...]
@@ -63,7 +68,8 @@ class RunResult:
             Kind.EXITED: f"exit code {self.returncode}",
             Kind.SIGNALED: f"signal {self.signal}",
             Kind.TIMEOUT: f"no end within {self.duration:.1f} s",
-        }[self.kind]
+            Kind.OUTPUT_LIMIT: f"exit code {self.returncode}, and more output than is kept",
+        }.get(self.kind, str(self.kind))
         ran = f"{self.runner}, emulated" if self.emulated else self.runner
         raise RunError(
             f"{self.args[0]} ended with {how} ({ran})",
@@ -111,5 +117,6 @@ class Runner(Protocol):
         cwd: Path | None,
         timeout: float | None,
         text: bool,
+        max_output: int,
     ) -> RunResult:
         """Run ``command`` to its end."""

@@ -7,23 +7,30 @@ is what the result must be told by.
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import EmulatorError
+from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.results import Kind, RunResult
 from pytest_dockerbin.runners.process import follow
 from pytest_dockerbin.runners.tiny import tiny_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.runners.process import Ended
 
 _CODE = 42  # no shell, loader or emulator ends with it by itself
+_BUSY_PATIENCE = 2.0  # seconds
+_QEMU_FAILED = 255  # QEMU's exit code when it can't load a program; programs may use it too
 _TRIES = 2  # an emulator may fail once under load
 
 
@@ -55,35 +62,101 @@ class HostRunner:
         cwd: Path | None,
         timeout: float | None,
         text: bool,
+        max_output: int,
     ) -> RunResult:
         limit = (self.timeout if timeout is None else timeout) * self.timeout_factor
         data = input.encode() if isinstance(input, str) else input
         started = time.monotonic()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-            cwd=cwd,
-            start_new_session=True,
-        )
-        ended = follow(process, data, limit)
-        duration = time.monotonic() - started
-        kind = Kind.SIGNALED if process.returncode < 0 else Kind.EXITED
-        stdout, stderr = (
-            stream.decode(errors="replace") if text else stream for stream in ended[:2]
-        )
+        try:
+            process = _start(command, data, env, cwd)
+        except OSError as error:
+            code, kind, said = _why_not_started(Path(command[0]), error)
+            streams = (b"", f"dockerbin: {said}\n".encode())
+        else:
+            ended = follow(process, data, limit, max_output)
+            streams = ended[:2]
+            code = process.returncode
+            kind = _kind(code, ended, emulated=self.emulated)
+        stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
         return RunResult(
             args=command,
-            returncode=process.returncode,
+            returncode=code,
             stdout=stdout,  # type: ignore[arg-type] # bytes only for text=False, as documented
             stderr=stderr,  # type: ignore[arg-type]
-            duration=duration,
+            duration=time.monotonic() - started,
             runner=self.name,
             emulated=self.emulated,
-            kind=kind if ended.in_time else Kind.TIMEOUT,
+            kind=kind,
         )
+
+
+def _start(
+    command: tuple[str, ...], data: bytes | None, env: Mapping[str, str], cwd: Path | None
+) -> subprocess.Popen[bytes]:
+    """Start the program; wait a little for whoever still has it open for writing.
+
+    A process that was forked while the file was being written holds it open until it executes
+    something itself, and the kernel refuses to start it meanwhile (golang/go#22315).
+    """
+    deadline = time.monotonic() + _BUSY_PATIENCE
+    while True:
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:
+    """Return an exit code as shells give it, the kind, and what to tell the user.
+
+    Raises:
+        OSError: the reason lies in how the test called it: a working folder that is not there.
+    """
+    if error.filename is not None and Path(error.filename) != program:
+        raise error
+    if error.errno == errno.ENOEXEC:
+        said = f"{program} can't be executed: no binfmt_misc handler for its architecture"
+        return 126, Kind.NO_EMULATOR, f"{said} (apt-get install qemu-user-static)"
+    if error.errno == errno.ENOENT and program.exists():
+        with program.open("rb") as file:
+            found = read_executable(file)
+        loader = (found and found.interpreter) or "its interpreter"
+        return 127, Kind.NO_LOADER, f"{program} needs {loader}, which is not here; link statically"
+    if error.errno == errno.EACCES and os.statvfs(program).f_flag & os.ST_NOEXEC:
+        said = f"{program} lies on {_mount_of(program)}, which is mounted noexec"
+        return 126, Kind.EXITED, f"{said}; name another folder: --dockerbin-cache-dir=DIR"
+    raise error
+
+
+def _mount_of(path: Path) -> Path:
+    at = path.resolve()
+    while not at.is_mount():
+        at = at.parent
+    return at
+
+
+def _kind(code: int, ended: Ended, *, emulated: bool) -> Kind:
+    """Tell how a program ended by its wait status and, under emulation, QEMU's own words."""
+    if not ended.in_time:
+        return Kind.TIMEOUT
+    if code < 0:
+        return Kind.SIGNALED
+    if emulated and code == _QEMU_FAILED:
+        if re.search(rb"qemu[^:\n]*: Could not open '/", ended.stderr):
+            return Kind.NO_LOADER
+        if b"Invalid ELF image for this architecture" in ended.stderr:
+            return Kind.WRONG_PLATFORM
+    return Kind.EXITED if ended.whole else Kind.OUTPUT_LIMIT
 
 
 def prove(platform: Platform, folder: Path) -> None:

@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -16,40 +17,86 @@ _BLOCK = 64 * 1024
 
 
 class Ended(NamedTuple):
-    """What a program left: both streams, and whether it ended by itself."""
+    """What a program left: both streams, whether it ended by itself, whether all was kept."""
 
     stdout: bytes
     stderr: bytes
     in_time: bool
+    whole: bool
 
 
-def follow(process: subprocess.Popen[bytes], data: bytes | None, limit: float) -> Ended:
+class Capture:
+    """Keeps the beginning and the end of a stream, and counts what is left out between them.
+
+    Args:
+        most: bytes to keep; half of them of the beginning.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._half = most // 2
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self._left_out = 0
+
+    def take(self, block: bytes) -> None:
+        """Take the next bytes of the stream."""
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += block[:room]
+            block = block[room:]
+        if not block:
+            return
+        self._tail.append(block)
+        self._tail_size += len(block)
+        while self._tail_size - len(self._tail[0]) >= self._half:
+            dropped = len(self._tail.popleft())
+            self._tail_size -= dropped
+            self._left_out += dropped
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out."""
+        return not self._left_out
+
+    def value(self) -> bytes:
+        """Return what was kept, with a line in the place of what was not."""
+        gap = b"\n[... %d bytes left out ...]\n" % self._left_out if self._left_out else b""
+        return b"".join([bytes(self._head), gap, *self._tail])
+
+
+def follow(
+    process: subprocess.Popen[bytes], data: bytes | None, limit: float, max_output: int
+) -> Ended:
     """Give ``data`` to a program and read it until it ends, or end it after ``limit`` seconds.
 
     Not `subprocess.Popen.communicate`: that waits for the streams, so a daemon that the program
     left behind would keep the caller until the limit. Here the program's own end decides. Its
     process group is killed at the end in any case.
     """
-    streams = _Streams(process, data)
+    streams = _Streams(process, data, max_output)
     try:
         in_time = streams.pump(process, time.monotonic() + limit)
     finally:
         _kill(process)
         streams.close()
-    return Ended(b"".join(streams.stdout), b"".join(streams.stderr), in_time)
+    out, err = streams.stdout, streams.stderr
+    return Ended(out.value(), err.value(), in_time, out.whole and err.whole)
 
 
 class _Streams:
-    def __init__(self, process: subprocess.Popen[bytes], data: bytes | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], data: bytes | None, max_output: int
+    ) -> None:
         self._pipes = [p for p in (process.stdin, process.stdout, process.stderr) if p is not None]
         self._stdin = process.stdin
         self._rest = memoryview(data or b"")
-        self.stdout: list[bytes] = []
-        self.stderr: list[bytes] = []
+        self.stdout = Capture(max_output)
+        self.stderr = Capture(max_output)
         self._selector = selectors.DefaultSelector()
-        for pipe, blocks in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
+        for pipe, capture in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
             if pipe is not None:
-                self._selector.register(pipe, selectors.EVENT_READ, blocks)
+                self._selector.register(pipe, selectors.EVENT_READ, capture)
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)
             self._selector.register(process.stdin, selectors.EVENT_WRITE)
@@ -86,7 +133,7 @@ class _Streams:
     def _read(self, key: selectors.SelectorKey) -> None:
         block = os.read(key.fd, _BLOCK)
         if block:
-            key.data.append(block)
+            key.data.take(block)
         else:
             self._selector.unregister(key.fileobj)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,7 +135,14 @@ def test_a_probe_that_fails_once_is_tried_again(tmp_path, monkeypatch):
 
 
 def run(*command, name="native", timeout=None, limit=30.0, factor=1.0, **given):
-    options = {"input": None, "env": {"PATH": os.defpath}, "cwd": None, "text": True, **given}
+    options = {
+        "input": None,
+        "env": {"PATH": os.defpath},
+        "cwd": None,
+        "text": True,
+        "max_output": 2**20,
+        **given,
+    }
     runner = HostRunner(name=name, timeout=limit, timeout_factor=factor)
     return runner.run(command, timeout=timeout, **options)
 
@@ -312,3 +321,57 @@ def test_a_failure_is_told_with_how_it_ended(script, given, words):
 
 def test_a_success_needs_no_word():
     shell("echo fine >&2").check()
+
+
+# -- what could not be started, and what wrote too much -------------------------------------------
+
+
+def test_a_program_without_a_handler_is_told_so(tmp_path):
+    """The kernel says only "Exec format error"."""
+    file = tmp_path / "foreign"
+    file.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xfe\xca" + bytes(100))
+    file.chmod(0o755)
+    result = run(str(file))
+    assert (result.kind, result.returncode) == ("no-emulator", 126)
+    assert "no binfmt_misc handler" in result.stderr
+
+
+def test_a_native_program_whose_loader_is_missing_is_told_so(tmp_path):
+    """The kernel names the program, which is there, as the missing file."""
+    program = bytearray(Path("/bin/ls").read_bytes())
+    at = program.index(b"/lib64/ld-")
+    program[at : at + 6] = b"/nolib"
+    file = tmp_path / "ls"
+    file.write_bytes(program)
+    file.chmod(0o755)
+    result = run(str(file))
+    assert (result.kind, result.returncode) == ("no-loader", 127)
+    assert "/nolib/ld-linux" in result.stderr
+
+
+def test_a_working_folder_that_is_missing_is_the_test_s_own_mistake(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no-such-folder"):
+        run("/bin/true", cwd=tmp_path / "no-such-folder")
+
+
+def test_beginning_and_end_of_much_output_are_kept():
+    result = shell("echo first; head -c 3000000 /dev/zero; echo last", max_output=1000)
+    assert result.kind == "output-limit"
+    assert result.stdout.startswith("first\n")
+    assert result.stdout.endswith("last\n")
+    assert len(result.stdout) < 200_000
+    assert "bytes left out" in result.stdout
+
+
+def test_all_output_up_to_the_limit_is_kept():
+    result = shell("printf 0123456789", max_output=20)
+    assert (result.kind, result.stdout) == ("exited", "0123456789")
+
+
+def test_a_file_that_is_still_open_for_writing_is_waited_for(tmp_path):
+    """A fork elsewhere in the process can hold it open for a moment."""
+    file = tmp_path / "true"
+    shutil.copy("/bin/true", file)
+    writer = file.open("ab")
+    threading.Timer(0.3, writer.close).start()
+    assert run(str(file)).returncode == 0
