@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.artifact import BuildRecord, Manifest
-from pytest_dockerbin.buildx import Timeouts, build
+from pytest_dockerbin.buildx.build import build
+from pytest_dockerbin.buildx.process import Timeouts
 from pytest_dockerbin.errors import CacheMissError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_dockerbin.buildx import Watch
+    from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
@@ -90,7 +91,8 @@ class Maker:
                     damaged = entries.has(key) and not job.wants_fresh
                     manifest = self._build(folder, job, "rebuilt" if damaged else "built")
                     if inputs_digest(job.spec) == inputs:
-                        entries.store(key, folder / "tree", manifest)
+                        label = job.spec.label()
+                        entries.store(key, folder / "tree", manifest, label=label)
                     # else somebody edited meanwhile: it is the result of neither the old inputs
                     # nor the new ones, and serves this session only
         except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.artifact import Artifact, Manifest
-from pytest_dockerbin.buildx import Watch, builder_platforms
+from pytest_dockerbin.buildx.docker import builder_platforms
+from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
     DockerbinError,

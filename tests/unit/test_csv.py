@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.buildx import _csv
+from pytest_dockerbin.buildx.command import _csv
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""One build for one platform, tried once more when the daemon was lost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.buildx.command import arguments
+from pytest_dockerbin.buildx.diagnosis import Attempt
+from pytest_dockerbin.buildx.docker import find_docker, missing_part
+from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
+from pytest_dockerbin.errors import DaemonLostError, StoppedError
+from pytest_dockerbin.frontend import builtin_copy
+from pytest_dockerbin.progress import BuildLog
+
+if TYPE_CHECKING:
+    from pytest_dockerbin.buildx.process import Timeouts, Watch
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.spec import BuildSpec
+
+_RETRY_PAUSE = 2.0  # seconds that a restarting daemon gets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A build that BuildKit finished.
+
+    Attributes:
+        seconds: how long it took.
+        steps: number of its steps.
+        cached_steps: how many of them were cached.
+        ref: buildx's reference of it, or None.
+    """
+
+    seconds: float
+    steps: int
+    cached_steps: int
+    ref: str | None
+
+
+def build(
+    spec: BuildSpec,
+    platform: Platform,
+    *,
+    dest: Path,
+    log_path: Path,
+    timeouts: Timeouts,
+    watch: Watch,
+) -> Built:
+    """Build ``spec`` for one platform and export the result to ``dest``, a folder not there yet.
+
+    One platform a call: failures stay apart, and every image store can do it. When this returns
+    or raises, no process of the build is left.
+
+    Args:
+        spec: what to build.
+        platform: for which platform.
+        dest: where BuildKit writes the files.
+        log_path: where the whole log is written as readable lines.
+        timeouts: when to give up.
+        watch: who looks after it.
+
+    Raises:
+        BuildError: BuildKit refused it or a step failed.
+        StoppedError: the session was stopped meanwhile.
+        BuildTimeoutError: it took too long or was silent for too long.
+        DaemonLostError: the daemon went away, and again at the second try.
+        EngineError: docker, buildx or the daemon is missing.
+        EmulatorError: the builder has no emulator for the platform.
+    """
+    docker = find_docker()
+    started = time.monotonic()
+    with (
+        TemporaryDirectory(prefix="dockerbin-") as folder,
+        log_path.open("w", encoding="utf-8", errors="replace") as log_file,
+    ):
+        dockerfile = spec.dockerfile
+        if spec.frontend == "builtin":
+            dockerfile = builtin_copy(dockerfile, Path(folder))
+        metadata = Path(folder) / "metadata.json"
+        words = arguments(spec, platform, dockerfile, dest=str(dest))
+        words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]
+        shown = shlex.join(["docker", *arguments(spec, platform, spec.dockerfile, dest="out")])
+        log_file.write(f"$ {shown}\n")
+        for last_try in (False, True):
+            log = BuildLog(lambda line: print(line, file=log_file))
+            attempt = Attempt(
+                platform=platform, builder=spec.builder, log=log, log_path=log_path, command=shown
+            )
+            try:
+                code = follow([docker, *words], log, timeouts, watch)
+            except TimeUp as up:
+                raise attempt.too_long(str(up)) from None
+            except SessionStopped:
+                raise StoppedError.while_building(str(platform)) from None
+            if code == 0:
+                break
+            lost = attempt.lost_daemon()
+            if not lost:
+                raise attempt.failure(code)
+            if last_try:
+                never_began = None if log.steps else missing_part()
+                raise never_began or DaemonLostError.twice(str(platform), lost, log_path)
+            log_file.write(f"-- the daemon was lost ({lost}); once more\n")
+            shutil.rmtree(dest, ignore_errors=True)
+            time.sleep(_RETRY_PAUSE)
+        return Built(
+            seconds=time.monotonic() - started,
+            steps=len(log.steps),
+            cached_steps=sum(step.cached for step in log.steps),
+            ref=_build_ref(metadata),
+        )
+
+
+def _build_ref(metadata: Path) -> str | None:
+    try:
+        ref = json.loads(metadata.read_text()).get("buildx.build.ref")
+    except (OSError, ValueError):  # older buildx wrote none in some modes; nothing depends on it
+        return None
+    return str(ref) if ref else None

@@ -1,0 +1,156 @@
+"""Says why a build failed, from what buildx printed and what it left unsaid."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.buildx.docker import builder_platforms, missing_part
+from pytest_dockerbin.errors import BuildError, BuildTimeoutError, EmulatorError, EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_dockerbin.errors import DockerbinError
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.progress import BuildLog, Step
+
+_HINTS = (
+    (
+        r"failed to resolve source metadata for docker\.io/docker/dockerfile",
+        (
+            'the "# syntax=" line asks a registry for a frontend; '
+            "offline, set dockerbin_frontend = builtin"
+        ),
+    ),
+    (
+        r"failed to resolve source metadata for (?P<image>\S+?):? ",
+        (
+            "the base image is neither in the engine nor could a registry be asked; "
+            "offline, give it as a build context: build_contexts={NAME: 'oci-layout://DIR:TAG'}"
+        ),
+    ),
+    (r"no builder .* found", "`docker buildx ls` lists the builders"),
+    (r"no space left on device", "free space: `docker buildx prune`, `docker system df`"),
+    (
+        r"undefined reference to `__atomic_",
+        "32-bit processors need -latomic for 64-bit atomics",
+    ),
+    (r"exec format error", "a step runs a program of another architecture than its platform"),
+)
+
+
+# what buildx and docker say when the connection to the daemon or builder broke, or was refused
+# while it restarts; from buildx#2064, #2380, #2789, #4063 and buildkit#4305
+_LOST = re.compile(
+    r"rpc error: code = Unavailable|connection refused|connection reset by peer"
+    r"|error reading from server: EOF|transport is closing|use of closed network connection"
+    r"|broken pipe|unexpected EOF|http2: server sent GOAWAY"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a build that did not succeed.
+
+    Attributes:
+        platform: what it was for.
+        builder: the builder's name, or None.
+        log: what buildx said.
+        log_path: where all of it stands.
+        command: what a person types to see the same.
+    """
+
+    platform: Platform
+    builder: str | None
+    log: BuildLog
+    log_path: Path
+    command: str
+
+    def lost_daemon(self) -> str | None:
+        """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
+        log = self.log
+        own_failure = log.failed and not _LOST.search(log.failed.error)
+        if own_failure or log.excerpt or not _LOST.search(log.error):
+            return None
+        return log.error
+
+    def failure(self, code: int) -> DockerbinError:
+        """Return the error of a build that ended with exit code ``code``."""
+        step = self.log.failed
+        missing = missing_part() if step is None and not self.log.excerpt else None
+        if missing:
+            return missing
+        if step and self._needs_emulator(step):
+            return EmulatorError.in_builder(
+                str(self.platform),
+                self.platform.architecture,
+                _first_line(step.name),
+                self.log_path,
+            )
+        return BuildError(
+            f"build failed for {self.platform}: {self._what_failed(step, code)}",
+            hint=self._hint(),
+            log_path=self.log_path,
+            details=self._details(),
+        )
+
+    def too_long(self, how: str) -> BuildTimeoutError:
+        """Return the error of a build that was ended because it ``how`` (took too long)."""
+        steps = self.log.steps
+        last = f"; last step: {_first_line(steps[-1].name)}" if steps else ""
+        return BuildTimeoutError(
+            f"build for {self.platform} {how} and was ended{last}",
+            hint="--dockerbin-build-timeout sets the limit, in seconds",
+            log_path=self.log_path,
+            details=self._details(),
+        )
+
+    def _needs_emulator(self, step: Step) -> bool:
+        if not any("exec format error" in line for line in step.log):
+            return False
+        try:
+            return self.platform not in builder_platforms(self.builder)
+        except EngineError:  # lost in the meantime; the step's own error is the better message
+            return False
+
+    def _what_failed(self, step: Step | None, code: int) -> str:
+        log = self.log
+        where = f"{log.excerpt[0]}:{log.excerpt[1]} " if log.excerpt else ""
+        what = where + (_instruction(step.name) if step and _is_instruction(step) else log.error)
+        exit_code = re.search(r"exit code: (\d+)", step.error if step else "")
+        how = f" (exit code {exit_code[1]})" if exit_code else ""
+        return f"{what or f'docker exited with code {code} and said nothing'}{how}"
+
+    def _hint(self) -> str | None:
+        log = self.log
+        said = "\n".join([*log.tail, log.text, *(log.failed.log if log.failed else ())])
+        return next((hint for form, hint in _HINTS if re.search(form, said)), None)
+
+    def _details(self) -> str:
+        log = self.log
+        lines = []
+        if log.excerpt:
+            # indented, so that no line of a Dockerfile is a command to a CI service
+            lines += [f"  {line}" for line in log.excerpt[2].splitlines()]
+        if log.tail:
+            lines.append(f"last {len(log.tail)} of {log.lines} lines of the build log:")
+            lines += [f"  {line}" for line in log.tail]
+        if log.error and log.failed:
+            lines.append(f"buildx:   {log.error}")
+        lines.append(f"command:  {self.command}")
+        return "\n".join(lines)
+
+
+def _is_instruction(step: Step) -> bool:
+    return not step.name.startswith("[internal]")
+
+
+def _instruction(step: str) -> str:
+    """Return a step's Dockerfile instruction: its name without ``[build 2/3]``."""
+    return _first_line(re.sub(r"^\[[^\]]*\]\s*", "", step))
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].strip()

@@ -1,0 +1,64 @@
+"""Asks the docker command what it is and what its builder can do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+from pytest_dockerbin.engine import unreachable
+from pytest_dockerbin.errors import EngineError, SettingsError
+from pytest_dockerbin.platforms import Platform
+
+
+def find_docker() -> str:
+    """Return the path of the docker command.
+
+    Raises:
+        EngineError: it is not on PATH.
+    """
+    docker = shutil.which("docker")
+    if docker is None:
+        raise EngineError.no_docker()
+    return docker
+
+
+def builder_platforms(builder: str | None) -> tuple[Platform, ...]:
+    """Return the platforms that a builder says it can build: advice, not the whole truth.
+
+    Raises:
+        EngineError: docker or buildx is missing, or the daemon does not answer.
+    """
+    command = [find_docker(), "buildx", "inspect", *([builder] if builder else [])]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    listed = re.findall(r"^\s*Platforms:\s*(.+)$", run.stdout, re.MULTILINE)
+    if run.returncode or not listed:  # a builder without a daemon lists none and exits with 0
+        raise missing_part() or EngineError(
+            f"docker buildx inspect lists no platforms: {' '.join(run.stderr.split())}"
+        )
+    platforms = []
+    for word in ",".join(listed).split(","):
+        try:
+            platforms.append(Platform.parse(word.strip().strip("*")))
+        except SettingsError:  # an exotic platform that nobody can name in a list here either
+            continue
+    return tuple(dict.fromkeys(platforms))
+
+
+def missing_part() -> EngineError | None:
+    """Look, after a failure, which part of docker is missing; nothing is probed before."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return EngineError.no_docker()
+    version = subprocess.run(
+        [docker, "buildx", "version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if version.returncode:
+        said = (version.stderr or version.stdout).strip() or f"exit code {version.returncode}"
+        return EngineError.no_buildx(said.partition("\n")[0].strip())
+    said_by_engine = unreachable()
+    return EngineError.no_daemon(said_by_engine) if said_by_engine else None

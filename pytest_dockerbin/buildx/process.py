@@ -1,0 +1,154 @@
+"""Runs one docker command to its end, or ends it: when this returns, nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from pytest_dockerbin.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from pytest_dockerbin.progress import BuildLog
+
+_TURN = 0.2  # seconds between looks at what else could end the build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """When a build is ended by us.
+
+    Attributes:
+        total: seconds from its start.
+        silence: seconds without any output.
+    """
+
+    total: float = 1800.0
+    silence: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who looks after a running build.
+
+    Attributes:
+        guard: given the build's process group, has it ended if this process is killed inside the
+            ``with`` block.
+        stopped: tells whether the session is being stopped.
+        check: raises when the build must not go on: this and ``stopped`` are asked several times a
+            second.
+    """
+
+    guard: Callable[[int], AbstractContextManager[object]] = nullcontext
+    stopped: Callable[[], bool] = bool
+    check: Callable[[], object] = bool
+
+
+class SessionStopped(Exception):  # noqa: N818 (no error: somebody wished it)
+    """The session is being stopped."""
+
+
+class TimeUp(Exception):  # noqa: N818 (no error of the build's own)
+    """Says in its text what was exceeded."""
+
+
+def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) -> int:
+    """Run the command, feed its output to ``log`` and return its exit code.
+
+    Raises:
+        TimeUp: it took too long or was silent for too long.
+        SessionStopped: the session is being stopped.
+        EngineError: it could not be started.
+    """
+    now = time.monotonic()
+    end, silent_end = now + timeouts.total, now + timeouts.silence
+    next_look = now + _TURN
+    with _process(command) as (process, pieces), watch.guard(process.pid):
+        while True:
+            now = time.monotonic()
+            if now >= end:
+                raise TimeUp(f"took longer than {timeouts.total:g} s")
+            if now >= silent_end:
+                raise TimeUp(f"printed nothing for {timeouts.silence:g} s")
+            if now >= next_look:
+                next_look = now + _TURN
+                watch.check()
+                if watch.stopped():
+                    raise SessionStopped
+            try:
+                piece = pieces.get(timeout=min(_TURN, end - now, silent_end - now))
+            except queue.Empty:
+                continue
+            if piece is None:
+                break
+            silent_end = time.monotonic() + timeouts.silence
+            log.feed(piece)
+        log.close()
+        return process.wait()
+
+
+@contextmanager
+def _process(
+    command: list[str],
+) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
+    """Start the command in a process group of its own, and leave none of it behind."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineError(f"the docker command can't be started: {error}") from error
+    pieces: queue.Queue[str | None] = queue.Queue()
+    assert process.stdout is not None  # noqa: S101 (asked for above)
+    reader = threading.Thread(target=_read, args=(process.stdout, pieces), daemon=True)
+    reader.start()
+    try:
+        yield process, pieces
+    finally:
+        _end(process)
+        reader.join(timeout=5)
+        process.stdout.close()
+
+
+def _read(stream: IO[str], pieces: queue.Queue[str | None]) -> None:
+    try:
+        for line in stream:
+            pieces.put(line)
+    except ValueError:  # closed while reading: the process was ended by us
+        pass
+    pieces.put(None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the whole process group: politely, so that the daemon cancels, then by force."""
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, None)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "BUILDX_METADATA_PROVENANCE": "disabled", "NO_COLOR": "1"}
