@@ -50,7 +50,8 @@ class BuildRecord:
         cached_steps: how many of them it took from its cache.
         log_path: the whole build log, or None.
         ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
-        source: where it came from: ``built``.
+        source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
+            since what was stored of it was damaged.
     """
 
     seconds: float

@@ -12,6 +12,7 @@ import pytest
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
@@ -35,12 +36,19 @@ def register(config: pytest.Config) -> None:
 
 
 def header(config: pytest.Config) -> str:
-    """Return the line that says what is tested, and where that was set; asks no one."""
+    """Return the line that says what is tested, and where that was set; asks no one.
+
+    Where the platforms were not set, they are those of the tests that were collected.
+    """
     suite = suite_of(config)
-    words = ", ".join(_described(word) for word in suite.selection.words)
     source = suite.selection.source
+    words = suite.selection.words
+    if source == "default" and suite.wanted:
+        words = tuple(str(platform) for platform in suite.wanted)
     origin = f" (from {source})" if source != "default" else ""
-    return f"dockerbin: {words}{origin}"
+    mode = suite.settings.cache
+    cache = f"; cache {mode}" if mode is not CacheMode.SESSION else ""
+    return f"dockerbin: {', '.join(map(_described, words))}{origin}{cache}"
 
 
 def _described(word: str) -> str:
@@ -104,6 +112,7 @@ class Reporter:
             setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
         return report
 
+    @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the platforms of all tests that will run."""
         platforms = [platform for item in session.items if (platform := _platform_of(item))]

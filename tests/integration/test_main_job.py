@@ -30,6 +30,7 @@ def test_three_platforms_without_any_configuration(project):
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
         [
+            "dockerbin: linux/amd64 (native), linux/arm64, linux/arm/v7",
             "*::test_uname[[]linux/amd64[]] PASSED*",
             "*::test_uname[[]linux/arm64[]] PASSED*",
             "*::test_uname[[]linux/arm/v7[]] PASSED*",
