@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+FAULTS ?= 1000
 
 VENV := .venv
 TOX := $(VENV)/bin/tox
@@ -16,7 +17,7 @@ PYENV_BINS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-9]*/b
 export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs engine engine-stop
+.PHONY: help demo test faults lint types docs engine engine-stop
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,12 +37,16 @@ demo: engine ## build and test examples/export-binaries for linux/amd64 and linu
 # line comes last: -qq leaves out tox's.
 test: engine ## run all tests, those with a real engine included
 	$(TOX) run -m unit -- $(ARGS)
+	$(TOX) run -e faults -- $(ARGS)
 	$(TOX) run -e integration-main,coverage -- $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		$(TOX) -qq run -e integration-classic,integration-floor -- $(ARGS); \
 	else \
 		echo "test: only the engine at hand was tested; as root on Debian, an old one and its image store are too"; \
 	fi
+
+faults: $(READY) ## inject every fault often and print the table (make faults FAULTS=1000)
+	$(TOX) run -e faults -- --faults $(FAULTS) $(ARGS)
 
 lint: $(READY) ## check the style of code and prose
 	$(TOX) run -q -e lint

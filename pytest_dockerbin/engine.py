@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def unreachable() -> str | None:
     """Return why the Docker Engine does not answer, in one line, or None when it does."""
@@ -25,5 +27,6 @@ def _innermost(error: BaseException) -> str:
     """Return the text of the first cause: docker-py wraps it in up to four others."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    where = os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT")
+    return " ".join(f"{where}: {text}".split() if where else text.split())

@@ -178,7 +178,7 @@ class Reporter:
         for platform in sorted(platforms):
             builds = [record for (_, at), record in self._builds.items() if at == platform]
             counts = self._tests.get(platform, Counter())
-            words = [f"{counts[name]} {name}" for name in _OUTCOMES if counts[name]]
+            words = [_counted(counts[name], name) for name in _OUTCOMES if counts[name]]
             told = "; ".join([*map(_build_words, builds), ", ".join(words)])
             yield f"{_described(platform)}: {told}"
 
@@ -235,6 +235,10 @@ class ErrorUnfolding:
 
 
 _OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+def _counted(count: int, outcome: str) -> str:
+    return f"{count} {outcome}s" if outcome == "error" and count > 1 else f"{count} {outcome}"
 
 
 def _build_words(record: dict[str, Any]) -> str:

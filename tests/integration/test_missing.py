@@ -27,7 +27,7 @@ def test_a_daemon_that_is_down_takes_few_lines_on_ci(project):
     assert len(result.outlines) <= 40
     result.stdout.fnmatch_lines(
         [
-            "dockerbin: the Docker daemon does not answer (*No such file*)",
+            "dockerbin: the Docker daemon does not answer (unix:///nowhere/*: No such file*)",
             "hint:     start it: systemctl start docker*",
             "dockerbin: 11 more errors have a cause that is told above",
         ]
