@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, given, ini_key
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.settings import CacheMode, Missing, Selection, Settings
+from pytest_dockerbin.settings import (
+    CacheMode,
+    Missing,
+    Selection,
+    Settings,
+    read_age,
+    read_size,
+)
 from pytest_dockerbin.spec import read_settings
 
 if TYPE_CHECKING:
@@ -71,8 +77,8 @@ def read_session_settings(config: pytest.Config) -> Settings:
         cache_dir=_folder(config, cache_dir) if cache_dir else None,
         cache=_cache_mode(config),
         no_cache=bool(config.getoption("dockerbin_no_cache")),
-        cache_max_size=int(_quantity(config, "cache-max-size", _SIZES, "5 GiB")),
-        cache_max_age=_quantity(config, "cache-max-age", _TIMES, "14 d"),
+        cache_max_size=read_size(*_quantity(config, "cache-max-size", "5 GiB")),
+        cache_max_age=read_age(*_quantity(config, "cache-max-age", "14 d")),
         builders=_builders(builder) if from_command_line else (),
         default_builders=_builders(_given_in_ini(config, "builder")),
         build_timeout=_seconds(config, "build-timeout", 1800.0),
@@ -146,18 +152,10 @@ def _cache_mode(config: pytest.Config) -> CacheMode:
     return CacheMode(found.value)
 
 
-_SIZES = {"": 1.0, "B": 1.0, "KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
-_TIMES = {"S": 1.0, "M": 60.0, "H": 3600.0, "D": 86400.0}
-
-
-def _quantity(config: pytest.Config, name: str, units: dict[str, float], default: str) -> float:
-    """Return a number with a unit, in bytes or seconds."""
-    found = _given(config, name) or _Given(default, "default")
-    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(found.value))
-    unit = units.get(parts[2].upper()) if parts else None
-    if parts is None or unit is None:
-        raise SettingsError(f"{found.source}: {found.value!r} is no quantity such as {default}")
-    return float(parts[1]) * unit
+def _quantity(config: pytest.Config, name: str, default: str) -> tuple[str, str]:
+    """Return a number with a unit, not yet read, and where it was said."""
+    found = _given(config, name)
+    return (str(found.value), found.source) if found else (default, "default")
 
 
 def _seconds(config: pytest.Config, name: str, default: float) -> float:

@@ -159,6 +159,14 @@ class EmulatorError(UnavailableError):
         )
 
     @classmethod
+    def on_noexec(cls, platform: str, mount: Path) -> Self:
+        """Nothing can be executed where results are kept."""
+        return cls(
+            f"{platform} programs can't be run: {str(mount)!r} is mounted noexec",
+            hint="name another folder: --dockerbin-cache-dir=DIR",
+        )
+
+    @classmethod
     def in_builder(cls, platform: str, architecture: str, step: str, log_path: Path | None) -> Self:
         """The builder has no emulator for a RUN step of that platform."""
         return cls(

@@ -37,6 +37,7 @@ class Maker:
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
         warn: gets a line when results can't be stored.
+        note_use: gets the key of each stored result that is used.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Maker:
     watch: Watch
     waiting: Waiting
     warn: Callable[[str], None]
+    note_use: Callable[[str], object]
 
     def make(self, folder: Path, job: Job) -> Manifest:
         """Put what ``job`` exports into ``folder / "tree"`` and return its manifest.
@@ -59,6 +61,7 @@ class Maker:
         if inputs is None or self.entries is None:
             return self._build_unless_forbidden(folder, job, _NO_DIGEST)
         key = job.entry_key(inputs)
+        self.note_use(key)
         reused = self._reuse(self.entries, key, folder, job)
         if reused:
             return reused

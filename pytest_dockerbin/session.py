@@ -63,6 +63,7 @@ class Builder:
             failures.
         say: gets a line when a process waits long for another one.
         warn: gets a line, once a session, when the cache folder can't be used.
+        owner: the process whose end ends the builds of this one too: its parent.
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
@@ -75,20 +76,23 @@ class Builder:
         session: str | None = None,
         say: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
+        owner: int | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
         self._say = say
         self._warn = warn or _warn
+        self._owner = owner
         self._watchdog = Watchdog()
         self.store, entries = self._open()
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
             log_dir=self.store.path / "logs",
-            watch=Watch(guard=self._watchdog.group, stopped=self.store.stopped),
+            watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
             waiting=self.store.waiting,
             warn=self._warn_once,
+            note_use=lambda key: self.store.claim(f"{_USED}{key}"),
         )
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
@@ -114,7 +118,10 @@ class Builder:
             collect(root, keep=session)
             if settings.cache is CacheMode.REUSE:
                 Entries(root / VERSION).collect(
-                    max_age=settings.cache_max_age, max_size=settings.cache_max_size
+                    max_age=settings.cache_max_age,
+                    max_size=settings.cache_max_size,
+                    keep=_used_entries(root),
+                    interval=_COLLECTION_INTERVAL,
                 )
 
     @classmethod
@@ -220,6 +227,10 @@ class Builder:
     def _open_store(self, root: Path) -> SessionStore:
         return SessionStore(root, self.session, say=self._say, guard=self._watchdog.folder)
 
+    def _stopped(self) -> bool:
+        """Tell whether builds should end: an xdist worker outlives its controller by 5 to 8 s."""
+        return self.store.stopped() or (self._owner is not None and os.getppid() != self._owner)
+
     def _warn_once(self, line: str) -> None:
         if self.store.claim("warning-store"):
             self._warn(line)
@@ -243,9 +254,11 @@ class Builder:
             return engine
         try:
             folder = self.store.once(_result(job), self._made(job), what=str(job))
+            outcome = _read_outcome(folder)
         except StoppedError as error:
             return error
-        outcome = _read_outcome(folder)
+        except OSError as error:
+            return StoreError.while_exporting(str(job.platform), error, self.store.path)
         if isinstance(outcome, DockerbinError):
             if isinstance(outcome, EngineError):
                 self._remember_engine_error(outcome)
@@ -277,8 +290,11 @@ class Builder:
                 return
             manifest = self._maker.make(folder, job)
             for name in names:
-                (artifact.path / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                (folder / "tree" / name).replace(artifact.path / name)
+                place = artifact.path / name
+                if place.is_dir() and not place.is_symlink():
+                    shutil.rmtree(place)
+                place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                (folder / "tree" / name).replace(place)
             self._stamps[job] = stamps_of(artifact.path, manifest)
             made = {"manifest": artifact.manifest.to_json(), "stamps": self._stamps[job]}
             (folder / "outcome.json").write_text(json.dumps({"made": made}))
@@ -313,6 +329,16 @@ class Builder:
             timeout=self.settings.run_timeout,
             timeout_factor=factor,
         )
+
+
+_COLLECTION_INTERVAL = 86400.0  # seconds between looks for old stored results
+_USED = "entry-"  # begins the claims that name the stored results a session has used
+
+
+def _used_entries(root: Path) -> frozenset[str]:
+    """Return the keys that sessions used which still have their folder."""
+    claims = (root / VERSION / "sessions").glob(f"*/claims/{_USED}*")
+    return frozenset(path.name.removeprefix(_USED) for path in claims)
 
 
 def _private_root(session: str) -> Path:

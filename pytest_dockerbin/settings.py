@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:
@@ -119,3 +122,41 @@ class Selection:
 def on_ci() -> bool:
     """Tell whether this runs on a CI service, by pytest's own rule."""
     return bool(os.environ.get("CI") or os.environ.get("BUILD_NUMBER"))
+
+
+_SIZES = {"": 1.0, "B": 1.0, "KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
+_TIMES = {"S": 1.0, "M": 60.0, "H": 3600.0, "D": 86400.0}
+
+
+def read_size(text: str, where: str) -> int:
+    """Return the bytes of a size such as ``5 GiB``; a bare number is bytes.
+
+    Args:
+        text: what the user gave.
+        where: what the user calls it, for the message.
+
+    Raises:
+        SettingsError: it is no size.
+    """
+    return int(_quantity(text, where, _SIZES, "5 GiB"))
+
+
+def read_age(text: str, where: str) -> float:
+    """Return the seconds of an age such as ``14 d``; ``s``, ``m`` and ``h`` are known too.
+
+    Args:
+        text: what the user gave.
+        where: what the user calls it, for the message.
+
+    Raises:
+        SettingsError: it is no age.
+    """
+    return _quantity(text, where, _TIMES, "14 d")
+
+
+def _quantity(text: str, where: str, units: dict[str, float], example: str) -> float:
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    unit = units.get(parts[2].upper()) if parts else None
+    if parts is None or unit is None or not isfinite(number := float(parts[1]) * unit):
+        raise SettingsError(f"{where}: {text!r} is no quantity such as {example}")
+    return number

@@ -20,7 +20,7 @@ later session ends.
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import stat
 import sys
 import tempfile
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import StoreError, UntrustedStoreError
+from pytest_dockerbin.folders import delete, is_folder, size_of, subfolders
 from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
 
 if TYPE_CHECKING:
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
 VERSION = "v1"
 """The folder of this layout inside a cache folder; another layout gets another."""
 
+_TAG_NAME = "CACHEDIR.TAG"
 _TAG = """Signature: 8a477f597d28d172789f06886806bc55
 # This folder is a cache of pytest-dockerbin; it can be deleted at any time.
 # Its tag is described at https://bford.info/cachedir/
 """
+_TAG_BEGIN = _TAG.partition(";")[0]  # what makes it ours, however the rest is worded one day
+_HINT = "name another: --dockerbin-cache-dir=DIR"
 
 
 def default_root() -> Path:
@@ -99,7 +103,7 @@ class SessionStore:
             raise StoreError(
                 f"the cache folder {str(root)!r} can't be used: "
                 f"{getattr(error, 'strerror', None) or error}",
-                hint="name another: --dockerbin-cache-dir=DIR",
+                hint=_HINT,
             ) from error
 
     def once(self, name: str, make: Callable[[Path], None], *, what: str = "") -> Path:
@@ -158,7 +162,8 @@ class SessionStore:
 
     def close(self) -> None:
         """Leave the session; its results stay."""
-        self._alive.release()
+        with suppress(OSError):  # the process's end frees it too
+            self._alive.release()
 
     @contextmanager
     def _staging(self, name: str) -> Iterator[Path]:
@@ -167,7 +172,7 @@ class SessionStore:
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)  # not there any more after the rename
+                delete(folder)  # not there any more after the rename
 
 
 def stop(root: Path, session: str) -> None:
@@ -176,24 +181,57 @@ def stop(root: Path, session: str) -> None:
         (root / VERSION / "sessions" / session / "stop").touch()
 
 
-def collect(root: Path, *, keep: str) -> None:
+def has_store(root: Path) -> bool:
+    """Tell whether there is a cache folder of this package at ``root``; nothing is made.
+
+    Raises:
+        UntrustedStoreError: what is there is something else, or could be somebody else's.
+    """
+    try:
+        _check_owner(root)
+    except FileNotFoundError:
+        return False
+    if _is_empty(root):
+        return False
+    if not _is_tagged(root):
+        raise UntrustedStoreError(
+            f"{str(root)!r} is no cache folder of pytest-dockerbin: its {_TAG_NAME} is missing"
+        )
+    return True
+
+
+def session_sizes(root: Path) -> dict[str, int]:
+    """Return the sessions of a cache folder, with the bytes that each of them takes."""
+    return {session.name: size_of(session) for session in _sessions(root)}
+
+
+def collect(root: Path, *, keep: str | None = None) -> None:
     """Delete the folders of sessions in which no process lives.
 
     Args:
         root: the cache folder.
-        keep: the name of the session that stays, although it may have ended.
+        keep: the name of a session that stays, although it may have ended.
+
+    Raises:
+        OSError: the folder can only be read.
     """
-    sessions = root / VERSION / "sessions"
-    if not sessions.is_dir():
+    if not is_folder(root / VERSION / "sessions"):
         return
     ended = root / VERSION / "ended"
     ended.mkdir(mode=0o700, exist_ok=True)
     with _beginning(root):  # else one that has its folder and not yet its lock would look dead
-        for session in sessions.iterdir():
-            if session.name != keep and not session.is_symlink() and not _is_alive(session):
-                session.rename(ended / f"{session.name}.{os.urandom(4).hex()}")
-    for session in ended.iterdir():  # those, too, that an interrupted process left
-        shutil.rmtree(session, ignore_errors=True)
+        for session in _sessions(root):
+            if session.name != keep and not _is_alive(session):
+                with suppress(OSError):  # one that can't be moved does not hold the others back
+                    session.rename(ended / f"{session.name}.{os.urandom(4).hex()}")
+    for session in subfolders(ended):  # those, too, that an interrupted process left
+        delete(session)
+
+
+def _sessions(root: Path) -> list[Path]:
+    """Return the sessions' folders; an empty one is of a process that was killed very early."""
+    folders = subfolders(root / VERSION / "sessions")
+    return [path for path in folders if is_folder(path / "alive") or _is_empty(path)]
 
 
 def _beginning(root: Path) -> AbstractContextManager[object]:
@@ -202,30 +240,70 @@ def _beginning(root: Path) -> AbstractContextManager[object]:
 
 
 def _is_alive(session: Path) -> bool:
-    return any(is_held(path) for path in (session / "alive").glob("*.lock"))
+    try:
+        return any(is_held(path) for path in (session / "alive").glob("*.lock"))
+    except OSError:  # a lock that can't be tried, such as root's: rather too much is kept
+        return True
+
+
+# -- the folder itself -----------------------------------------------------------------------------
 
 
 def _make_root(root: Path) -> None:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_owner(root)
+    if not _is_tagged(root) and not _holds_nothing_foreign(root):
+        raise UntrustedStoreError(  # a tag in a home folder would keep it out of every backup
+            f"the cache folder {str(root)!r} holds other files, and is not made private for these",
+            hint=_HINT,
+        )
+    root.chmod(0o700)
+    if not _is_tagged(root):
+        new = root / f"{_TAG_NAME}.{os.urandom(4).hex()}"
+        new.write_text(_TAG)
+        new.replace(root / _TAG_NAME)  # in one step: another process may be about to look
+
+
+def _check_owner(root: Path) -> None:
+    """Refuse a folder that others could have put something into, or that is none."""
     facts = root.lstat()
-    if not stat.S_ISDIR(facts.st_mode):
+    if stat.S_ISLNK(facts.st_mode):
         raise _refused(root, "is a symbolic link")
+    if (root / VERSION).is_symlink():
+        raise _refused(root, f"has a symbolic link for {VERSION}")
+    if not stat.S_ISDIR(facts.st_mode):
+        raise _refused(root, "is no folder")
     if hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
         raise _refused(root, f"belongs to user {facts.st_uid}")
-    if facts.st_mode & 0o022 and not _is_new(root):
+    if facts.st_mode & 0o022 and not _is_empty(root):
         raise _refused(root, "can be written by other users")
-    root.chmod(0o700)
-    tag = root / "CACHEDIR.TAG"
-    if not tag.exists():
-        tag.write_text(_TAG)
 
 
-def _is_new(root: Path) -> bool:
-    return not any(root.iterdir())
+def _is_tagged(root: Path) -> bool:
+    """Tell whether the folder has this package's tag; many programs use the same file name."""
+    try:
+        descriptor = os.open(root / _TAG_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 (no link is followed)
+            return file.read(len(_TAG_BEGIN)) == _TAG_BEGIN.encode()
+    except OSError:
+        return False
+
+
+def _holds_nothing_foreign(root: Path) -> bool:
+    """Tell whether all there is could be what a killed process made before the tag."""
+    with os.scandir(root) as entries:
+        return all(re.fullmatch(rf"{_TAG_NAME}.*|v\d+", entry.name) for entry in entries)
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:  # it went meanwhile
+        return False
 
 
 def _refused(root: Path, why: str) -> UntrustedStoreError:
     return UntrustedStoreError(
-        f"the cache folder {str(root)!r} {why}: its files could be anybody's",
-        hint="name another: --dockerbin-cache-dir=DIR",
+        f"the cache folder {str(root)!r} {why}: its files could be anybody's", hint=_HINT
     )

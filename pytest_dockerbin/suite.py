@@ -93,6 +93,7 @@ class Suite:
             self.settings,
             session=session_name(self._config),
             say=self._say,
+            owner=os.getppid() if hasattr(self._config, "workerinput") else None,
         )
 
     def close(self) -> None:
@@ -200,6 +201,7 @@ class Suite:
     def _build(self, spec: BuildSpec, platform: Platform) -> Artifact:
         __tracebackhide__ = True
         record: dict[str, Any] = {"label": spec.label(), "platform": str(platform)}
+        record["error"] = "interrupted"  # unless it is known better
         self.builds[spec.export_key(), str(platform)] = record
         try:
             others = [other for other in self.wanted if other != platform]
@@ -207,6 +209,7 @@ class Suite:
         except DockerbinError as error:
             record["error"] = type(error).__name__
             raise
+        del record["error"]
         record |= {
             "seconds": artifact.build.seconds,
             "steps": artifact.build.steps,

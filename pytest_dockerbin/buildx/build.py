@@ -77,7 +77,8 @@ def build(
     docker = find_docker()
     started = time.monotonic()
     with (
-        TemporaryDirectory(prefix="dockerbin-") as folder,
+        # beside the export: it goes with it when this process is killed
+        TemporaryDirectory(prefix="dockerbin-", dir=dest.parent) as folder,
         log_path.open("w", encoding="utf-8", errors="replace") as log_file,
     ):
         dockerfile = spec.dockerfile

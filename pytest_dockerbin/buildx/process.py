@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.progress import BuildLog
 
 _TURN = 0.2  # seconds between looks at what else could end the build
+_PATIENCE = 3.0  # seconds that docker gets to tell the daemon, so that all is over after 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) 
     now = time.monotonic()
     end, silent_end = now + timeouts.total, now + timeouts.silence
     next_look = now + _TURN
+    ended = False
     with _process(command) as (process, pieces), watch.guard(process.pid):
         while True:
             now = time.monotonic()
@@ -87,9 +89,15 @@ def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) 
             try:
                 piece = pieces.get(timeout=min(_TURN, end - now, silent_end - now))
             except queue.Empty:
+                if ended:  # a child of it keeps its output open
+                    break
+                ended = process.poll() is not None  # its last words may still be on their way
                 continue
             if piece is None:
-                break
+                if _has_ended(process):
+                    break
+                pieces.put(None)  # it closed its output and goes on: the limits hold all the same
+                continue
             silent_end = time.monotonic() + timeouts.silence
             log.feed(piece)
         log.close()
@@ -124,7 +132,8 @@ def _process(
     finally:
         _end(process)
         reader.join(timeout=5)
-        process.stdout.close()
+        if not reader.is_alive():  # else closing would wait for what escaped and keeps it open
+            process.stdout.close()
 
 
 def _read(stream: IO[str], pieces: queue.Queue[str | None]) -> None:
@@ -136,9 +145,17 @@ def _read(stream: IO[str], pieces: queue.Queue[str | None]) -> None:
     pieces.put(None)
 
 
+def _has_ended(process: subprocess.Popen[str]) -> bool:
+    try:
+        process.wait(_TURN)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     """End the whole process group: politely, so that the daemon cancels, then by force."""
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, None)):
+    for number, patience in ((signal.SIGTERM, _PATIENCE), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:

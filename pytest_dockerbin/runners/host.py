@@ -132,10 +132,15 @@ def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:
             found = read_executable(file)
         loader = (found and found.interpreter) or "its interpreter"
         return 127, Kind.NO_LOADER, f"{program} needs {loader}, which is not here; link statically"
-    if error.errno == errno.EACCES and os.statvfs(program).f_flag & os.ST_NOEXEC:
+    if error.errno == errno.EACCES and _is_noexec(program):
         said = f"{program} lies on {_mount_of(program)}, which is mounted noexec"
         return 126, Kind.EXITED, f"{said}; name another folder: --dockerbin-cache-dir=DIR"
     raise error
+
+
+def _is_noexec(path: Path) -> bool:
+    # macOS has the call and not the name of the flag
+    return bool(os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0))
 
 
 def _mount_of(path: Path) -> Path:
@@ -182,6 +187,8 @@ def prove(platform: Platform, folder: Path) -> None:
         said = _try(file)
         if not said:
             return
+    if _is_noexec(file):
+        raise EmulatorError.on_noexec(str(platform), _mount_of(file))
     raise _cannot(platform, said)
 
 

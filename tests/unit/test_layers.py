@@ -23,13 +23,13 @@ LAYERS = (
     | {"executables", "progress", "frontend", "dockerignore"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
-    | {"folders"}
+    | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.process", "runners.tiny"},
-    {"maker", "session"},
+    {"maker", "session", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
-    {"fixtures", "plugin"},
+    {"fixtures", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
 
@@ -98,7 +98,8 @@ def test_imports_go_down_only(name):
 @pytest.mark.parametrize("name", sorted(ADAPTERS & set(MODULES)))
 def test_adapters_do_not_import_one_another(name):
     """But for a few that are parts of another: why a build failed, how its end is waited for."""
-    parts = {"buildx.docker": {"engine"}, "store": {"locks"}, "entries": {"locks"}}
+    parts = {"buildx.docker": {"engine"}, "store": {"locks", "folders"}}
+    parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}
     assert own_imports(name) & ADAPTERS <= parts.get(name, set()) | siblings
@@ -168,6 +169,10 @@ def test_the_package_s_import_costs_nothing_at_all():
 def test_pytest_is_not_needed_to_build_in_a_script():
     code = "from pytest_dockerbin import Builder, BuildSpec, Platform, Settings, BuildError"
     assert loaded_by(code, "pytest", "_pytest") == []
+
+
+def test_pytest_is_not_needed_for_commands():
+    assert loaded_by("import pytest_dockerbin.__main__", "pytest", "_pytest", "docker") == []
 
 
 def test_every_public_name_is_there():

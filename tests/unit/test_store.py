@@ -11,12 +11,13 @@ import signal
 import stat
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from pytest_dockerbin.errors import StoreError
-from pytest_dockerbin.store import SessionStore, collect, default_root
+from pytest_dockerbin.errors import StoreError, UntrustedStoreError
+from pytest_dockerbin.store import SessionStore, collect, default_root, has_store, session_sizes
 
 PROCESSES = multiprocessing.get_context("spawn")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -145,6 +146,71 @@ def test_the_default_folder_is_the_user_s_cache_folder(monkeypatch):
     assert default_root() == Path("/home/me/.cache/pytest-dockerbin")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert default_root() == Path("/home/me/Library/Caches/pytest-dockerbin")
+
+
+HOME = ("document", ".profile", "v1/notes", "CACHEDIR.TAG")
+
+
+@pytest.fixture
+def home(root):
+    """A folder that holds somebody's files, one of them with a name of ours."""
+    for name in HOME:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("mine")
+    root.chmod(0o755)
+    return root
+
+
+def test_a_folder_with_other_files_is_left_as_it_is(home):
+    """The tag would keep a home folder out of backups; its mode is the user's, too."""
+    with pytest.raises(UntrustedStoreError, match="holds other files") as caught:
+        SessionStore(home, "session")
+    assert caught.value.hint == "name another: --dockerbin-cache-dir=DIR"
+    assert sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file()) == sorted(HOME)
+    assert mode(home) == 0o755
+
+
+@pytest.mark.parametrize("left", [(), ("CACHEDIR.TAG",), ("CACHEDIR.TAG.0123",), ("v1/", "v2/")])
+def test_a_folder_that_a_killed_process_began_is_used(root, left):
+    root.mkdir(mode=0o700)
+    for name in left:
+        (root / name).mkdir() if name.endswith("/") else (root / name).touch()
+    SessionStore(root, "session").close()
+    assert has_store(root)
+
+
+def test_a_cache_folder_may_hold_other_files_once_it_is_one(root):
+    SessionStore(root, "session").close()
+    (root / "note").touch()
+    SessionStore(root, "again").close()
+    assert (root / "note").exists()
+
+
+def test_looking_for_a_store_makes_nothing(root, tmp_path):
+    assert not has_store(root)
+    root.mkdir()
+    assert not has_store(root)
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["link", "file", "foreign", "linked tag", "linked version"])
+def test_what_is_no_store_is_told_from_one(root, tmp_path, what):
+    store = tmp_path / "store"
+    SessionStore(store, "session").close()
+    if what == "link":
+        root.symlink_to(store)
+    elif what == "file":
+        root.touch()
+    else:
+        root.mkdir()
+        (root / "file").touch()
+    if what == "linked tag":
+        (root / "CACHEDIR.TAG").symlink_to(store / "CACHEDIR.TAG")
+    if what == "linked version":
+        (root / "CACHEDIR.TAG").write_text((store / "CACHEDIR.TAG").read_text())
+        (root / "v1").symlink_to(store / "v1")
+    with pytest.raises(UntrustedStoreError):
+        has_store(root)
 
 
 # -- once -----------------------------------------------------------------------------------------
@@ -357,6 +423,43 @@ def test_a_result_that_nobody_may_write_to_is_deleted_too(root):
     store.close()
     collect(root, keep="mine")
     assert sessions(root) == []
+
+
+@pytest.mark.parametrize("name", ["sessions", "ended"])
+def test_a_link_in_a_folder_s_place_is_not_followed(root, tmp_path, name):
+    SessionStore(root, "session").close()
+    outside = tmp_path / "outside"
+    (outside / "old" / "alive").mkdir(parents=True)
+    shutil.rmtree(root / "v1" / name, ignore_errors=True)
+    (root / "v1" / name).symlink_to(outside)
+    with suppress(OSError):
+        collect(root)
+    assert (outside / "old" / "alive").exists()
+
+
+def test_a_folder_without_a_session_s_marks_is_left_alone(root):
+    SessionStore(root, "ended").close()
+    (root / "v1" / "sessions" / "documents" / "mine").mkdir(parents=True)
+    (root / "v1" / "sessions" / "killed-very-early").mkdir()
+    collect(root)
+    assert sessions(root) == ["documents"]
+
+
+def test_a_session_whose_lock_can_t_be_tried_is_kept_and_others_are_not(root):
+    """Such as one of root's; here a lock that is a link in a circle."""
+    for name in ("a", "b", "c"):
+        SessionStore(root, name).close()
+    (root / "v1" / "sessions" / "b" / "alive" / "1-0.lock").symlink_to("1-0.lock")
+    collect(root)
+    assert sessions(root) == ["b"]
+
+
+def test_sessions_are_told_with_their_sizes(root):
+    store = SessionStore(root, "one")
+    store.once("a", write("12345"))
+    store.close()
+    assert session_sizes(root)["one"] >= 5
+    assert list(session_sizes(root)) == ["one"]
 
 
 def test_there_is_nothing_to_collect_where_there_never_was_a_session(tmp_path):
