@@ -89,7 +89,7 @@ def _last_lines(name: str, text: str | bytes, most: int = 40) -> Iterable[str]:
     if lines:
         yield f"{name}:" if len(lines) <= most else f"{name} (last {most} of {len(lines)} lines):"
     for line in lines[-most:]:
-        yield f"  {clean(line)}"
+        yield f"| {clean(line)}"  # a line of its own words is never a CI service's command
 
 
 class Runner(Protocol):

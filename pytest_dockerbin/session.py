@@ -114,6 +114,7 @@ class Builder:
     def collect(cls, settings: Settings, session: str) -> None:
         """Delete what ended sessions left, but for ``session``; for its last process to end."""
         root = settings.cache_dir or default_root()
+        shutil.rmtree(_private_root(session), ignore_errors=True)
         with suppress(OSError):  # a cache that can't be cleaned is no error of this session
             collect(root, keep=session)
             if settings.cache is CacheMode.REUSE:

@@ -132,8 +132,9 @@ class Attempt:
         log = self.log
         lines = []
         if log.excerpt:
-            # indented, so that no line of a Dockerfile is a command to a CI service
-            lines += [f"  {line}" for line in log.excerpt[2].splitlines()]
+            # behind a bar, since GitHub's runner takes leading spaces away before it looks for
+            # its commands: no line of a Dockerfile may be one
+            lines += [f"| {line}" for line in log.excerpt[2].splitlines()]
         if log.tail:
             lines.append(f"last {len(log.tail)} of {log.lines} lines of the build log:")
             lines += [f"  {line}" for line in log.tail]

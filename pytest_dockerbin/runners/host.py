@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,7 @@ from pytest_dockerbin.runners.process import follow
 from pytest_dockerbin.runners.tiny import tiny_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.runners.process import Ended
@@ -101,19 +103,35 @@ def _start(
     deadline = time.monotonic() + _BUSY_PATIENCE
     while True:
         try:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=env,
-                cwd=cwd,
-                start_new_session=True,
-            )
+            with _no_core_files():
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    env=env,
+                    cwd=cwd,
+                    start_new_session=True,
+                )
         except OSError as error:
             if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+@contextmanager
+def _no_core_files() -> Iterator[None]:
+    """Let what is started inside the ``with`` block write no core files.
+
+    By our own soft limit, which it inherits, and not between fork and exec: with a function there
+    `subprocess` can't use vfork, and QEMU leaves two core files in the working folder.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:

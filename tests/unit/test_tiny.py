@@ -297,9 +297,9 @@ def test_a_result_says_what_failed():
     assert str(caught.value).splitlines()[1:] == [
         "argv:   ['/bin/sh', '-c', 'echo out; echo err >&2; exit 3']",
         "stdout:",
-        "  out",
+        "| out",
         "stderr:",
-        "  err",
+        "| err",
     ]
 
 
@@ -309,8 +309,8 @@ def test_a_result_says_what_failed():
         ("kill -9 $$", {}, "ended with signal 9 (native)"),
         ("kill -9 $$", {"name": "binfmt"}, "ended with signal 9 (binfmt, emulated)"),
         ("exec sleep 600", {"timeout": 0.1}, "ended with no end within 0."),
-        ("seq 100; exit 1", {}, "stdout (last 40 of 100 lines):\n  61\n"),
-        ("printf '\\377'; exit 1", {"text": False}, "stdout:\n  �"),
+        ("seq 100; exit 1", {}, "stdout (last 40 of 100 lines):\n| 61\n"),
+        ("printf '\\377'; exit 1", {"text": False}, "stdout:\n| �"),
     ],
 )
 def test_a_failure_is_told_with_how_it_ended(script, given, words):
