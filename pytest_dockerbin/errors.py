@@ -288,9 +288,11 @@ class StoreError(DockerbinError):
     def while_exporting(cls, platform: str, error: OSError, folder: Path) -> Self:
         """The system refused a file operation on an export."""
         free = shutil.disk_usage(folder).free // 1024**2
+        place = Path(str(error.filename or folder))
+        inside = "" if place.is_absolute() else f" in {str(folder)!r}"  # opened by its name alone
         return cls(
             f"the export for {platform} can't be written: {error.strerror or error}, "
-            f"{str(error.filename or folder)!r} ({free} MiB free)",
+            f"{str(place)!r}{inside} ({free} MiB free)",
             hint="free space there, or name another folder: --dockerbin-cache-dir=DIR",
         )
 

@@ -381,6 +381,8 @@ class Project:
             text=True,
             errors="replace",
             start_new_session=True,
+            # a shell starts its background jobs with SIGINT ignored, and that is inherited
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         self.started.append(process)
         return process

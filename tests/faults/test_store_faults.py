@@ -151,7 +151,7 @@ def becomes_folder(path, _):
 
 
 def link_becomes_file(path, _):
-    link = path.parent.parent / "tree" / "link"
+    link = manifest_of(path).with_name("tree") / "link"
     target = link.readlink()
     link.unlink()
     link.write_text(str(target))
