@@ -30,7 +30,8 @@ from pytest_dockerbin.errors import (
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.runners.host import HostRunner, prove
+from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.proof import prove
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
@@ -327,6 +328,7 @@ class Builder:
         factor = 1.0 if platform.native else self.settings.emulation_factor
         return HostRunner(
             name="native" if platform.native else "binfmt",
+            emulated=not platform.native,
             timeout=self.settings.run_timeout,
             timeout_factor=factor,
         )

@@ -8,7 +8,6 @@ is what the result must be told by.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import resource
 import subprocess
@@ -18,22 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.errors import EmulatorError
 from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.results import Kind, RunResult
+from pytest_dockerbin.runners.mounts import is_noexec, mount_of
 from pytest_dockerbin.runners.process import follow
-from pytest_dockerbin.runners.tiny import tiny_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.runners.process import Ended
 
-_CODE = 42  # no shell, loader or emulator ends with it by itself
 _BUSY_PATIENCE = 2.0  # seconds
 _QEMU_FAILED = 255  # QEMU's exit code when it can't load a program; programs may use it too
-_TRIES = 2  # an emulator may fail once under load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +37,15 @@ class HostRunner:
 
     Attributes:
         name: ``native`` or ``binfmt``.
+        emulated: whether an emulator is started for the program.
         timeout: seconds that a run may take when it says nothing else.
         timeout_factor: what any limit is multiplied by.
     """
 
     name: str
+    emulated: bool = False
     timeout: float
     timeout_factor: float
-
-    @property
-    def emulated(self) -> bool:
-        """Whether the kernel starts an emulator for the program."""
-        return self.name == "binfmt"
 
     def run(  # noqa: D102 (as the protocol says)
         self,
@@ -150,22 +142,10 @@ def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:
             found = read_executable(file)
         loader = (found and found.interpreter) or "its interpreter"
         return 127, Kind.NO_LOADER, f"{program} needs {loader}, which is not here; link statically"
-    if error.errno == errno.EACCES and _is_noexec(program):
-        said = f"{program} lies on {_mount_of(program)}, which is mounted noexec"
+    if error.errno == errno.EACCES and is_noexec(program):
+        said = f"{program} lies on {mount_of(program)}, which is mounted noexec"
         return 126, Kind.EXITED, f"{said}; name another folder: --dockerbin-cache-dir=DIR"
     raise error
-
-
-def _is_noexec(path: Path) -> bool:
-    # macOS has the call and not the name of the flag
-    return bool(os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0))
-
-
-def _mount_of(path: Path) -> Path:
-    at = path.resolve()
-    while not at.is_mount():
-        at = at.parent
-    return at
 
 
 def _kind(code: int, ended: Ended, *, emulated: bool) -> Kind:
@@ -180,56 +160,3 @@ def _kind(code: int, ended: Ended, *, emulated: bool) -> Kind:
         if b"Invalid ELF image for this architecture" in ended.stderr:
             return Kind.WRONG_PLATFORM
     return Kind.EXITED if ended.whole else Kind.OUTPUT_LIMIT
-
-
-def prove(platform: Platform, folder: Path) -> None:
-    """Execute a tiny program of ``platform``; return when it ran.
-
-    Args:
-        platform: which platform to try.
-        folder: where the program may be written.
-
-    Raises:
-        EmulatorError: it did not run; the message says what happened.
-    """
-    program = tiny_program(platform, _CODE)
-    if program is None:
-        raise _cannot(platform, f"there is no way to run {platform.os} programs here")
-    if platform.architecture == "amd64" and platform.variant and not platform.native:
-        raise _cannot(platform, f"its processor is not amd64/{platform.variant}")
-    file = folder / f"probe-{platform.slug}"
-    file.write_bytes(program)
-    file.chmod(0o700)
-    said = ""
-    for _ in range(_TRIES):
-        said = _try(file)
-        if not said:
-            return
-    if _is_noexec(file):
-        raise EmulatorError.on_noexec(str(platform), _mount_of(file))
-    raise _cannot(platform, said)
-
-
-def _try(file: Path) -> str:
-    """Execute the file; return what went wrong, or nothing."""
-    try:
-        run = subprocess.run(
-            [file],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            env={},  # QEMU_VERSION and its like would keep the program from running
-        )
-    except OSError as error:
-        return f"{error.strerror or error}"
-    except subprocess.TimeoutExpired:
-        return "a tiny program did not end within 60 s"
-    if run.returncode == _CODE:
-        return ""
-    printed = " ".join(run.stderr.decode(errors="replace").split())
-    return f"a tiny program ended with {run.returncode} instead of {_CODE} {printed}".strip()
-
-
-def _cannot(platform: Platform, said: str) -> EmulatorError:
-    return EmulatorError.on_host(str(platform), platform.architecture, said)

@@ -16,7 +16,8 @@ from rig import AMD64, DEADLINE, PROCESSES, lives, wait_until
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.runners.host import HostRunner, prove
+from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.proof import prove
 from pytest_dockerbin.runners.tiny import tiny_program
 
 

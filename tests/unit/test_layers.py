@@ -25,7 +25,8 @@ LAYERS = (
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
-    | {"buildx.process", "runners", "runners.host", "runners.process", "runners.tiny"},
+    | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
+    | {"runners.proof", "runners.tiny"},
     {"maker", "session", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
@@ -44,6 +45,7 @@ OUTSIDE = {
         "buildx.process",
         "watchdog",
         "runners.host",
+        "runners.proof",
         "runners.process",
     },
     "platformdirs": set(),

@@ -16,7 +16,8 @@ import pytest
 from pytest_dockerbin.errors import EmulatorError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.results import Kind
-from pytest_dockerbin.runners.host import HostRunner, prove
+from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.proof import prove
 from pytest_dockerbin.runners.tiny import _MACHINES, tiny_program
 
 HOST = Platform.host()
@@ -117,7 +118,7 @@ def test_an_amd64_level_that_the_processor_lacks_is_refused(tmp_path, monkeypatc
 )
 def test_a_probe_that_fails_says_how(script, said, tmp_path, monkeypatch):
     """In place of a broken emulator: a script that behaves like one."""
-    monkeypatch.setattr("pytest_dockerbin.runners.host.tiny_program", lambda *_: script.encode())
+    monkeypatch.setattr("pytest_dockerbin.runners.proof.tiny_program", lambda *_: script.encode())
     with pytest.raises(EmulatorError) as caught:
         prove(Platform.parse("linux/arm64"), tmp_path)
     assert said in caught.value.summary
@@ -127,7 +128,7 @@ def test_a_probe_that_fails_says_how(script, said, tmp_path, monkeypatch):
 
 def test_a_probe_that_fails_once_is_tried_again(tmp_path, monkeypatch):
     script = f"#!/bin/sh\nmkdir {tmp_path}/once 2>/dev/null && exit 1\nexit 42\n"
-    monkeypatch.setattr("pytest_dockerbin.runners.host.tiny_program", lambda *_: script.encode())
+    monkeypatch.setattr("pytest_dockerbin.runners.proof.tiny_program", lambda *_: script.encode())
     prove(Platform.parse("linux/arm64"), tmp_path)
 
 
@@ -143,7 +144,7 @@ def run(*command, name="native", timeout=None, limit=30.0, factor=1.0, **given):
         "max_output": 2**20,
         **given,
     }
-    runner = HostRunner(name=name, timeout=limit, timeout_factor=factor)
+    runner = HostRunner(name=name, emulated=name != "native", timeout=limit, timeout_factor=factor)
     return runner.run(command, timeout=timeout, **options)
 
 
