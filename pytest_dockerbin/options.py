@@ -123,4 +123,5 @@ def given(config: pytest.Config, name: str) -> tuple[Any, str] | None:
 
 def anything_given(config: pytest.Config) -> bool:
     """Tell whether the user set anything of ours, so that it is to be checked at the start."""
-    return any(given(config, name) for name in _OPTIONS)
+    build_settings = (config.getini(ini_key(name)) for name in BUILD_SETTINGS)
+    return any(given(config, name) for name in _OPTIONS) or any(build_settings)
