@@ -2,7 +2,7 @@
 
 A value is found as it is, in base64 and URL-quoted, and so is each line of it: a log is read line
 by line. In base64 it is also found within a longer text, such as ``user:token`` of an HTTP header,
-and broken into lines of 64 or 76 signs, as tools do. Values and lines under 4 characters stay,
+and broken into lines of 64 or 76 characters, as tools do. Values and lines under 4 characters stay,
 since they would be found in every other word.
 """
 
@@ -43,19 +43,21 @@ class Redaction:
                 self._by_beginning.setdefault(form[:SHORTEST], []).append(form)
 
     def __call__(self, line: str) -> str:
-        """Return the line without any value; the longest form that fits a place is replaced."""
+        """Return the line without any value; forms that overlap are replaced as one."""
         if not self._by_beginning:
             return line
         pieces = []
         kept = 0
         for at in range(len(line) - SHORTEST + 1):
             forms = self._by_beginning.get(line[at : at + SHORTEST])
-            if forms is None or at < kept:
+            if forms is None:
                 continue
             found = next((form for form in forms if line.startswith(form, at)), None)
-            if found is not None:
+            if found is None:
+                continue
+            if at >= kept:
                 pieces += [line[kept:at], _INSTEAD]
-                kept = at + len(found)
+            kept = max(kept, at + len(found))
         return "".join([*pieces, line[kept:]])
 
 
@@ -86,8 +88,8 @@ def _base64_forms(part: bytes) -> Iterator[str]:
         for width in _WIDTHS:
             lines = [form[at : at + width] for at in range(0, len(form), width)]
             yield from (line for line in lines if len(line) >= _SHORTEST_PART)
-    # within a longer text it begins at any of three places of a group of signs; those at its ends
-    # depend on what is around it
+    # within a longer text it begins at any of three places of a group of four, and the characters
+    # at its ends depend on what is around it
     for before in range(3):
         form = base64.b64encode(bytes(before) + part).decode()
         begin = (0, 2, 3)[before]
