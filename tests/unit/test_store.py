@@ -103,7 +103,7 @@ def test_a_folder_where_others_may_put_another_in_its_place_is_refused(tmp_path,
     above = tmp_path / "above"
     above.mkdir()
     above.chmod(permissions)
-    with pytest.raises(UntrustedStoreError, match="lies in '.*above', where other users") as caught:
+    with pytest.raises(UntrustedStoreError, match=r"in '.*above', where other users") as caught:
         SessionStore(above / "below" / "cache", "session")
     assert "--dockerbin-cache-dir" in caught.value.hint
 
