@@ -446,6 +446,29 @@ def test_processes_at_once_build_each_key_once(bench, docker, trial, times):
         trial.hold(not wrong, f"round {number}: {wrong[:1]}")
 
 
+@pytest.mark.fault("F8", "two checkouts at once: equal ones share, others never")
+def test_two_checkouts_at_once(bench, docker, trial, times):
+    docker.plan(("derived", 4), ("sleep", 0.1))
+    other = bench.folder / "other checkout"
+    shutil.copytree(bench.context, other)
+    for number in range(times(20, least=2)):
+        for text in (f"same {number}", f"other {number}"):
+            bench.input(f"same {number}")
+            (other / "input").write_text(text)
+            docker.forget()
+            sessions = [bench.session(context=each) for each in (bench.context, other) * 4]
+            for session in sessions:
+                session.go()
+            seen = [session.result().get("files") for session in sessions]
+            for session in sessions:
+                session.close()
+            bench.sessions.clear()
+            expected = [bench.expected(f"same {number}"), bench.expected(text)] * 4
+            trial.hold(seen == expected, f"round {number}: {seen}")
+            # for the second text, too: the first checkout's was built before
+            trial.hold(len(docker.builds()) == 1, f"{len(docker.builds())} docker calls")
+
+
 def read_on(conn, root, keys, count):
     """Look entries up while others collect them: in a process of its own."""
     entries, seen = Entries(root), Counter()
