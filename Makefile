@@ -46,7 +46,7 @@ test: engine ## run all tests, those with a real engine included
 	fi
 
 faults: $(READY) ## inject every fault often and print the table (make faults FAULTS=1000)
-	$(TOX) run -e faults -- --faults $(FAULTS) $(ARGS)
+	$(TOX) run -e faults -- --faults $(FAULTS) -o faulthandler_timeout=7200 $(ARGS)
 
 lint: $(READY) ## check the style of code and prose
 	$(TOX) run -q -e lint

@@ -208,6 +208,14 @@ class BuildError(DockerbinError):
 class BuildTimeoutError(BuildError):
     """A build that took longer than ``build_timeout`` or was silent for too long."""
 
+    @classmethod
+    def while_waiting(cls, what: str, holder: str, seconds: float) -> Self:
+        """Another process was to make ``what`` and takes longer than a build may."""
+        return cls(
+            f"{what}: given up after {seconds:.0f} s of waiting for {holder}",
+            hint="end that process, or allow builds more time: --dockerbin-build-timeout=S",
+        )
+
 
 class DaemonLostError(BuildError):
     """The connection to the daemon broke during a build, and again when it was tried once more."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.errors import StoppedError
+from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,15 +37,17 @@ class Waiting:
     Attributes:
         say: gets one line when the wait is longer than 5 seconds: who holds the lock, since when.
         stopped: tells whether the session is being stopped, so that waiting is in vain.
+        limit: seconds after which waiting is given up.
     """
 
     say: Callable[[str], None] = _say_nothing
     stopped: Callable[[], bool] = bool
+    limit: float = inf
 
 
 @contextmanager
 def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
-    """Hold the lock at ``path`` inside the ``with`` block; wait for it as long as it takes.
+    """Hold the lock at ``path`` inside the ``with`` block; wait for whoever holds it.
 
     Args:
         path: the lock file, made when it is not there.
@@ -52,20 +56,29 @@ def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
 
     Raises:
         StoppedError: the session was stopped while this waited.
+        BuildTimeoutError: the holder takes longer than may be waited.
         OSError, NotImplementedError: there can be no such lock here.
     """
     from filelock import Timeout  # noqa: PLC0415 (17-28 ms; only where builds are)
 
     lock = file_lock(path)
-    patience = _PATIENCE
+    started = time.monotonic()
+    said = False
     while True:
+        left = max(0.0, started + waiting.limit - time.monotonic())
         try:
-            lock.acquire(timeout=patience, cancel_check=waiting.stopped)
+            lock.acquire(
+                timeout=min(left, threading.TIMEOUT_MAX if said else _PATIENCE),
+                cancel_check=waiting.stopped,
+            )
         except Timeout:
             if waiting.stopped():
                 raise StoppedError.while_waiting(what) from None
-            waiting.say(f"{what}: waiting for {_holder(path)}")
-            patience = -1  # said once
+            if time.monotonic() >= started + waiting.limit:
+                raise BuildTimeoutError.while_waiting(what, _holder(path), waiting.limit) from None
+            if not said:
+                waiting.say(f"{what}: waiting for {_holder(path)}")
+                said = True
         else:
             break
     try:

@@ -22,7 +22,6 @@ from pytest_dockerbin.errors import (
     DockerbinError,
     DockerbinWarning,
     EngineError,
-    StoppedError,
     StoreError,
     UntrustedStoreError,
     error_from_json,
@@ -227,7 +226,13 @@ class Builder:
             return store, Entries(root / VERSION) if trusted else None
 
     def _open_store(self, root: Path) -> SessionStore:
-        return SessionStore(root, self.session, say=self._say, guard=self._watchdog.folder)
+        return SessionStore(
+            root,
+            self.session,
+            say=self._say,
+            patience=self.settings.build_timeout + _END_OF_BUILD,
+            guard=self._watchdog.folder,
+        )
 
     def _stopped(self) -> bool:
         """Tell whether builds should end: an xdist worker outlives its controller by 5 to 8 s."""
@@ -257,7 +262,7 @@ class Builder:
         try:
             folder = self.store.once(_result(job), self._made(job), what=str(job))
             outcome = _read_outcome(folder)
-        except StoppedError as error:
+        except DockerbinError as error:  # of waiting: what making it raised is in the outcome
             return error
         except OSError as error:
             return StoreError.while_exporting(str(job.platform), error, self.store.path)
@@ -334,6 +339,7 @@ class Builder:
         )
 
 
+_END_OF_BUILD = 30.0  # seconds that a build which took too long may need to end and to say so
 _COLLECTION_INTERVAL = 86400.0  # seconds between looks for old stored results
 _USED = "entry-"  # begins the claims that name the stored results a session has used
 

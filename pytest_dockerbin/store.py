@@ -25,6 +25,7 @@ import stat
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ class SessionStore:
         root: the cache folder; made when it is not there.
         session: the session's name, the same in all its processes.
         say: gets a line when a process waits long for another one.
+        patience: seconds after which waiting for another process is given up.
         guard: has a folder deleted if this process is killed inside the ``with`` block.
 
     Raises:
@@ -86,9 +88,10 @@ class SessionStore:
         session: str,
         *,
         say: Callable[[str], None] | None = None,
+        patience: float = inf,
         guard: Callable[[Path], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.waiting = Waiting(say=say or (lambda _: None), stopped=self.stopped)
+        self.waiting = Waiting(say=say or (lambda _: None), stopped=self.stopped, limit=patience)
         self._guard = guard
         try:
             _make_root(root)
@@ -117,6 +120,7 @@ class SessionStore:
 
         Raises:
             StoppedError: the session was stopped while another process made it.
+            BuildTimeoutError: the other process takes longer than may be waited.
         """
         result = self.path / "results" / name
         if result.is_dir():
@@ -273,10 +277,27 @@ def _check_owner(root: Path) -> None:
         raise _refused(root, f"has a symbolic link for {VERSION}")
     if not stat.S_ISDIR(facts.st_mode):
         raise _refused(root, "is no folder")
-    if hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
+    if os.name != "posix":  # no modes there; a user's cache folder is the user's own
+        return
+    if facts.st_uid != os.geteuid():
         raise _refused(root, f"belongs to user {facts.st_uid}")
     if facts.st_mode & 0o022 and not _is_empty(root):
         raise _refused(root, "can be written by other users")
+    for above in root.resolve().parents:
+        if _others_may_rename_in(above.stat()):
+            raise _refused(root, f"lies in {str(above)!r}, where other users may put another")
+
+
+def _others_may_rename_in(facts: os.stat_result) -> bool:
+    """Tell whether users other than this one and root may exchange what lies in a folder.
+
+    Under umask 002 everything is writable for the user's own group, of which nobody else is: that
+    has the user's own number by convention (Debian's and Fedora's useradd).
+    """
+    if facts.st_mode & stat.S_ISVTX:
+        return False
+    own_group = facts.st_gid == 0 or facts.st_gid == os.getegid() == os.geteuid()
+    return bool(facts.st_mode & (stat.S_IWOTH if own_group else stat.S_IWOTH | stat.S_IWGRP))
 
 
 def _is_tagged(root: Path) -> bool:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
 
-_RETRY_PAUSE = 2.0  # seconds that a restarting daemon gets
+_RETRY_PAUSE = 2.0  # seconds before a lost daemon is asked again
+_RESTART = 10.0  # seconds more that it gets while it does not answer at all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,8 @@ def build(
     with (
         # beside the export: it goes with it when this process is killed
         TemporaryDirectory(prefix="dockerbin-", dir=dest.parent) as folder,
-        log_path.open("w", encoding="utf-8", errors="replace") as log_file,
+        # by lines: somebody may follow a long build in it
+        log_path.open("w", buffering=1, encoding="utf-8", errors="replace") as log_file,
     ):
         dockerfile = spec.dockerfile
         if spec.frontend == "builtin":
@@ -94,6 +96,8 @@ def build(
         plain = arguments(spec, platform, spec.dockerfile, dest="out")
         shown = shlex.join(["docker", *map(redact, plain)])
         log_file.write(f"$ {shown}\n")
+        began = False
+        lost: str | None = None
         for last_try in (False, True):
             log = BuildLog(lambda line: print(line, file=log_file), redact)
             attempt = Attempt(
@@ -107,21 +111,32 @@ def build(
                 raise StoppedError.while_building(str(platform)) from None
             if code == 0:
                 break
-            lost = attempt.lost_daemon()
+            still_away = lost if lost and missing_part() else None
+            lost = attempt.lost_daemon() or still_away
             if not lost:
                 raise attempt.failure(code)
+            began = began or bool(log.steps)
             if last_try:
-                never_began = None if log.steps else missing_part()
-                raise never_began or DaemonLostError.twice(str(platform), lost, log_path)
+                # a daemon that is not there is for --dockerbin-missing; one that died here is not
+                never_was_there = None if began else missing_part()
+                raise never_was_there or DaemonLostError.twice(str(platform), lost, log_path)
             log_file.write(f"-- the daemon was lost ({lost}); once more\n")
             shutil.rmtree(dest, ignore_errors=True)
-            time.sleep(_RETRY_PAUSE)
+            _wait_for_daemon(watch)
         return Built(
             seconds=time.monotonic() - started,
             steps=len(log.steps),
             cached_steps=sum(step.cached for step in log.steps),
             ref=_build_ref(metadata),
         )
+
+
+def _wait_for_daemon(watch: Watch) -> None:
+    """Give a daemon that restarts the time for it: systemd alone waits for 2 seconds."""
+    time.sleep(_RETRY_PAUSE)
+    end = time.monotonic() + _RESTART
+    while time.monotonic() < end and not watch.stopped() and missing_part():
+        time.sleep(_RETRY_PAUSE / 4)
 
 
 def _build_ref(metadata: Path) -> str | None:

@@ -248,7 +248,7 @@ def _live(conn, environment, given):
         conn.send({"traceback": traceback.format_exc()})
 
 
-def build_once(*, context, session=None, platform="linux/amd64", **settings):
+def build_once(*, context, session=None, platform="linux/amd64", others=(), **settings):
     """Build in a session, and return what a test would have seen."""
     said, warned = [], []
     settings["cache"] = CacheMode(settings.get("cache", "reuse"))
@@ -258,7 +258,8 @@ def build_once(*, context, session=None, platform="linux/amd64", **settings):
         with Builder(
             Settings(**settings), session=session, say=said.append, warn=warned.append
         ) as builder:
-            artifact = builder.build(spec, Platform.parse(platform))
+            wanted = [Platform.parse(other) for other in others]
+            artifact = builder.build(spec, Platform.parse(platform), others=wanted)
             try:
                 result["files"] = digests(artifact.path)
             except OSError:  # an injected error that the rig itself met

@@ -275,6 +275,9 @@ def engine_that_answers(path):
 
 def without_pause():
     """Let a restarting daemon have no time: in a session's process."""
+    from pytest_dockerbin.buildx import build  # noqa: PLC0415
+
+    build._RESTART = 0.0
     real = time.sleep
     time.sleep = lambda seconds: real(min(seconds, 0.05))
 

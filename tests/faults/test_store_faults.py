@@ -29,7 +29,7 @@ from pytest_dockerbin.export import seal
 from pytest_dockerbin.locks import Waiting, hold, is_held
 from pytest_dockerbin.runners.tiny import tiny_program
 from pytest_dockerbin.session import Builder
-from pytest_dockerbin.settings import Settings
+from pytest_dockerbin.settings import CacheMode, Settings
 
 
 def next_session(bench, trial, text, *, what):
@@ -345,6 +345,13 @@ def test_two_schemas_on_one_root_ignore_each_other(bench, trial, times):
                 f"round {number}, schema {schema}: {result}",
             )
     assert {path.name for path in bench.cache.iterdir()} == {"CACHEDIR.TAG", "v1", "v2"}
+    # this version collects and clears, and leaves what it does not know
+    Builder.collect(
+        Settings(cache_dir=bench.cache, cache=CacheMode.REUSE, cache_max_age=0.0), "none"
+    )
+    Entries(bench.cache / "v1").clear()
+    result = bench.run(prepare=partial(become_schema, 2))
+    trial.hold(result.get("source") == "reused", f"after a clear of the other: {result}")
 
 
 def become_schema(number):
@@ -437,6 +444,29 @@ def test_processes_at_once_build_each_key_once(bench, docker, trial, times):
         trial.hold(len(docker.builds()) == 1, f"{len(docker.builds())} docker calls")
         wrong = [r for r in results if not r or r.get("files") != bench.expected() or r["warned"]]
         trial.hold(not wrong, f"round {number}: {wrong[:1]}")
+
+
+@pytest.mark.fault("F8", "two checkouts at once: equal ones share, others never")
+def test_two_checkouts_at_once(bench, docker, trial, times):
+    docker.plan(("derived", 4), ("sleep", 0.1))
+    other = bench.folder / "other checkout"
+    shutil.copytree(bench.context, other)
+    for number in range(times(20, least=2)):
+        for text in (f"same {number}", f"other {number}"):
+            bench.input(f"same {number}")
+            (other / "input").write_text(text)
+            docker.forget()
+            sessions = [bench.session(context=each) for each in (bench.context, other) * 4]
+            for session in sessions:
+                session.go()
+            seen = [session.result().get("files") for session in sessions]
+            for session in sessions:
+                session.close()
+            bench.sessions.clear()
+            expected = [bench.expected(f"same {number}"), bench.expected(text)] * 4
+            trial.hold(seen == expected, f"round {number}: {seen}")
+            # for the second text, too: the first checkout's was built before
+            trial.hold(len(docker.builds()) == 1, f"{len(docker.builds())} docker calls")
 
 
 def read_on(conn, root, keys, count):
@@ -685,6 +715,48 @@ def test_a_long_wait_is_told_once_and_ends_with_the_session(bench, docker, trial
         trial.hold(result.get("error") == "StoppedError", result)
     trial.hold(maker.result().get("error") == "StoppedError", "the maker goes on")
     wait_until(lambda: not docker.living(), "docker has ended")
+
+
+@pytest.mark.fault("F15", "long wait: bounded by the build timeout")
+def test_a_wait_is_bounded_by_the_build_timeout(bench, docker, trial):
+    docker.plan(("wait_for", str(bench.folder / "go")))
+    maker = bench.session(session="one")
+    maker.go()
+    wait_until(docker.builds, "the build begins")
+    os.kill(maker.pid, signal.SIGSTOP)  # alive, with its lock, and never at its end
+    waiter = bench.session(session="one", build_timeout=0.5, prepare=without_grace)
+    waiter.go()
+    result = waiter.result()
+    os.kill(maker.pid, signal.SIGCONT)
+    trial.hold(result.get("error") == "BuildTimeoutError", result)
+    trial.hold(f"(pid {maker.pid})" in result.get("report", ""), result)
+
+
+def without_grace():
+    """Wait no longer than a build may take: in a session's process."""
+    from pytest_dockerbin import session  # noqa: PLC0415
+
+    session._END_OF_BUILD = 0.5
+
+
+@pytest.mark.fault("F15", "long wait: another platform is built meanwhile")
+def test_a_waiting_worker_builds_another_platform(bench, docker, trial):
+    go = bench.folder / "go"
+    docker.plan(("derived", 4), builds=[[("wait_for", str(go)), ("derived", 4)]])
+    maker = bench.session(session="one", platform="linux/arm64")
+    maker.go()
+    wait_until(docker.builds, "the build begins")
+    waiter = bench.session(session="one", platform="linux/arm64", others=["linux/amd64"])
+    waiter.go()
+    builds = wait_until(lambda: docker.builds()[1:], "the waiting one builds too")
+    trial.hold("--platform=linux/amd64" in builds[0]["argv"], builds)
+    trial.hold(not go.exists(), "while the first one goes on")
+    go.touch()
+    for session in (maker, waiter):
+        trial.hold(session.result().get("files") == bench.expected(), "got nothing")
+    third = bench.run(session="one", platform="linux/amd64")
+    trial.hold(third.get("files") == bench.expected(), "what was built meanwhile is not used")
+    trial.hold(len(docker.builds()) == 2, f"{len(docker.builds())} docker calls")
 
 
 @pytest.mark.fault("F15", "long wait: 32 waiters all get through")

@@ -98,6 +98,38 @@ def test_a_folder_in_use_that_others_may_write_to_is_refused(root, permissions):
     assert mode(root) == permissions & 0o1777
 
 
+@pytest.mark.parametrize("permissions", [0o757, 0o777])
+def test_a_folder_where_others_may_put_another_in_its_place_is_refused(tmp_path, permissions):
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(permissions)
+    with pytest.raises(UntrustedStoreError, match=r"in '.*above', where other users") as caught:
+        SessionStore(above / "below" / "cache", "session")
+    assert "--dockerbin-cache-dir" in caught.value.hint
+
+
+@as_root
+def test_a_group_of_others_may_not_write_above_either(tmp_path):
+    above = tmp_path / "above"
+    above.mkdir()
+    os.chown(above, 0, 54321)
+    above.chmod(0o775)
+    with pytest.raises(UntrustedStoreError, match="where other users"):
+        SessionStore(above / "cache", "session")
+
+
+@pytest.mark.parametrize("permissions", [0o775, 0o1777])
+def test_the_user_s_own_group_may_write_above_and_all_where_only_owners_rename(
+    tmp_path, permissions
+):
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(permissions)
+    if above.stat().st_gid != os.geteuid() and not permissions & stat.S_ISVTX:
+        pytest.skip("this user's own group does not have the user's number")
+    SessionStore(above / "cache", "session").close()
+
+
 def test_an_empty_folder_that_others_may_write_to_is_made_private(root):
     root.mkdir()
     root.chmod(0o777)

@@ -1,0 +1,85 @@
+"""Waiting for another process: said, bounded, and given up with the session."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+
+from pytest_dockerbin import locks
+from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
+from pytest_dockerbin.locks import Waiting, hold, is_held
+
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+def hold_until_told(path, begun, end):
+    with hold(path, "it", Waiting()):
+        begun.set()
+        end.wait(60)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A lock that another process holds, and that process."""
+    path = tmp_path / "it.lock"
+    begun, end = PROCESSES.Event(), PROCESSES.Event()
+    process = PROCESSES.Process(target=hold_until_told, args=(path, begun, end))
+    process.start()
+    assert begun.wait(60)
+    yield path, process
+    end.set()
+    process.join()
+
+
+def wait(path, **how):
+    with hold(path, "app/ for linux/arm64", Waiting(**how)):
+        raise AssertionError("there are two holders")
+
+
+def test_waiting_is_given_up_after_its_limit_and_names_the_holder(held):
+    path, process = held
+    with pytest.raises(BuildTimeoutError) as caught:
+        wait(path, limit=0.3)
+    assert caught.value.summary.startswith("app/ for linux/arm64: given up after 0 s of waiting")
+    assert f"(pid {process.pid})" in caught.value.summary
+    assert "--dockerbin-build-timeout" in caught.value.hint
+
+
+def test_a_limit_of_nothing_still_takes_a_free_lock(tmp_path):
+    with hold(tmp_path / "free.lock", "it", Waiting(limit=0)):
+        assert is_held(tmp_path / "free.lock")
+
+
+def test_a_long_wait_is_said_once(held, monkeypatch):
+    path, process = held
+    monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+    said = []
+    with pytest.raises(BuildTimeoutError):
+        wait(path, limit=1.0, say=said.append)
+    (line,) = said
+    assert line.startswith("app/ for linux/arm64: waiting for ")
+    assert f"(pid {process.pid}), which has it since 0:" in line
+
+
+def test_a_worker_of_xdist_is_named_by_its_own_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw3")
+    path = tmp_path / "it.lock"
+    with hold(path, "it", Waiting()), pytest.raises(BuildTimeoutError) as caught:
+        wait(path, limit=0.1)
+    assert f"waiting for gw3 (pid {os.getpid()})" in caught.value.summary
+
+
+@pytest.mark.parametrize("text", ["", "torn", "1 host soon"])
+def test_an_unreadable_signature_is_another_process(held, text):
+    path, _ = held
+    path.write_text(text)
+    with pytest.raises(BuildTimeoutError, match="waiting for another process"):
+        wait(path, limit=0.1)
+
+
+def test_a_stop_ends_the_wait(held):
+    path, _ = held
+    with pytest.raises(StoppedError, match="being stopped"):
+        wait(path, stopped=lambda: True)
