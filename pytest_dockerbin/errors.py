@@ -270,6 +270,15 @@ class ArtifactError(DockerbinError):
         )
 
     @classmethod
+    def no_loader_in_stage(cls, platform: str, loader: str, stage: str) -> Self:
+        """The stage that ``sysroot_target`` names can't run what was built."""
+        return cls(
+            f"sysroot_target: stage {stage!r} has no {loader}, which the program for {platform} "
+            f"needs",
+            hint="name a stage of the image that the program is made for: its runtime image",
+        )
+
+    @classmethod
     def no_binary(cls, platform: str, wanted: str | None, exported: Iterable[str]) -> Self:
         """The one executable could not be told."""
         listing = "\n".join(f"  {line}" for line in exported)

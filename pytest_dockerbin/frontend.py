@@ -1,4 +1,6 @@
-"""Takes the ``# syntax=`` line out of a Dockerfile, so that BuildKit's builtin frontend reads it.
+"""Changes a Dockerfile on its way to BuildKit: what is built is then a copy of it.
+
+``frontend="builtin"`` takes the ``# syntax=`` line out, so that BuildKit's builtin frontend reads it.
 
 An empty ``BUILDKIT_SYNTAX`` does not switch the line off, and replacing it by a comment would end
 the block of parser directives and lose ``# escape=`` and ``# check=`` behind it. So the line is
@@ -40,13 +42,21 @@ def without_syntax_line(text: bytes) -> bytes:
     return b"".join([*kept, *[b"\n"] * len(syntax), *lines[directives:]])
 
 
-def builtin_copy(dockerfile: Path, folder: Path) -> Path:
-    """Return a Dockerfile for the builtin frontend: a copy in ``folder``, or the file itself.
+def changed_copy(dockerfile: Path, folder: Path, *, builtin: bool, appended: str = "") -> Path:
+    """Return the Dockerfile to build: a changed copy in ``folder``, or the file itself.
 
     ``<Dockerfile>.dockerignore`` is found beside the file that is built, so it is copied too.
+
+    Args:
+        dockerfile: the user's.
+        folder: where a copy may be made.
+        builtin: whether BuildKit's builtin frontend is to read it.
+        appended: further instructions, behind the last line.
     """
     text = dockerfile.read_bytes()
-    changed = without_syntax_line(text)
+    changed = without_syntax_line(text) if builtin else text
+    if appended:
+        changed += b"\n" + appended.encode()
     if changed == text:
         return dockerfile
     copy = folder / dockerfile.name

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pytest_dockerbin.spec import BuildSpec
 
 # settings that a stored result does not depend on, and those whose paths lead to what is digested
-_NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "binary", "no_cache", "pull"}
+_NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "no_cache", "pull"}
+_NOT_IN_KEY |= {"binary", "sysroot_target"}
 
 # what docker and buildx take from the environment: which engine, and the files' times
 _VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "SOURCE_DATE_EPOCH")

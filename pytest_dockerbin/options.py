@@ -82,6 +82,7 @@ BUILD_SETTINGS = {
     "network": ("string", "network of RUN steps: default, host or none"),
     "frontend": ("string", "builtin: the Dockerfile's # syntax= line is not followed"),
     "binary": ("string", "the executable that dockerbin_binary yields (default: the only one)"),
+    "sysroot_target": ("string", "stage whose loader and libraries dynamic programs run with"),
     "verify": ("string", "platform: check the platform of executables (default); static; false"),
 }
 

@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "dockerbin(**settings): build settings of a dockerbin test: context, dockerfile, target, "
         "build_args, build_contexts, secrets, network, frontend, no_cache, pull, builder, binary, "
-        "verify",
+        "sysroot_target, verify",
     )
     if options.anything_given(config):
         from pytest_dockerbin.errors import SettingsError  # noqa: PLC0415

@@ -59,6 +59,9 @@ class BuildSpec:
         binary: path, inside the export, of the executable that ``dockerbin_binary`` yields.
         verify: ``"platform"``: executables must be of the platform; ``"static"``: and must need
             no loader; False: not checked.
+        sysroot_target: the stage whose loader and libraries dynamic programs are run with.
+        appended: instructions that are built as if they stood at the end of the Dockerfile; no
+            setting of the user's.
     """
 
     context: Path
@@ -74,6 +77,8 @@ class BuildSpec:
     builder: str | None = None
     binary: str | None = None
     verify: Verify = "platform"
+    sysroot_target: str | None = None
+    appended: str = ""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -115,9 +120,10 @@ class BuildSpec:
     def export_key(self) -> str:
         """Return a digest of all that decides what is exported for a platform.
 
-        ``binary`` is left out: it chooses among what was exported.
+        ``binary`` and ``sysroot_target`` are left out: they only say what is run, and how.
         """
-        asked = {name: value for name, value in self.to_json().items() if name != "binary"}
+        chosen = ("binary", "sysroot_target")
+        asked = {name: value for name, value in self.to_json().items() if name not in chosen}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -301,6 +307,7 @@ _READERS: dict[str, Callable[[object, Path], Any]] = {
     "builder": _builder,
     "binary": _binary,
     "verify": _verify,
+    "sysroot_target": _target,
 }
 
 # flags that this package passes itself, and where their matter is decided instead

@@ -16,7 +16,7 @@ from pytest_dockerbin.buildx.diagnosis import Attempt
 from pytest_dockerbin.buildx.docker import find_docker, missing_part
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
 from pytest_dockerbin.errors import DaemonLostError, StoppedError
-from pytest_dockerbin.frontend import builtin_copy
+from pytest_dockerbin.frontend import changed_copy
 from pytest_dockerbin.progress import BuildLog
 from pytest_dockerbin.redaction import Redaction
 from pytest_dockerbin.secret import read_values, variables
@@ -87,9 +87,12 @@ def build(
         # by lines: somebody may follow a long build in it
         log_path.open("w", buffering=1, encoding="utf-8", errors="replace") as log_file,
     ):
-        dockerfile = spec.dockerfile
-        if spec.frontend == "builtin":
-            dockerfile = builtin_copy(dockerfile, Path(folder))
+        dockerfile = changed_copy(
+            spec.dockerfile,
+            Path(folder),
+            builtin=spec.frontend == "builtin",
+            appended=spec.appended,
+        )
         metadata = Path(folder) / "metadata.json"
         words = arguments(spec, platform, dockerfile, dest=str(dest))
         words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.frontend import builtin_copy, without_syntax_line
+from pytest_dockerbin.frontend import changed_copy, without_syntax_line
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_copy_is_made_with_its_own_dockerignore_beside_it(tmp_path):
     dockerfile = source / "app.Dockerfile"
     dockerfile.write_text("# syntax=a/b\nFROM scratch\n")
     (source / "app.Dockerfile.dockerignore").write_text("*\n")
-    copy = builtin_copy(dockerfile, folder)
+    copy = changed_copy(dockerfile, folder, builtin=True)
     assert copy == folder / "app.Dockerfile"
     assert copy.read_text() == "\nFROM scratch\n"
     assert (folder / "app.Dockerfile.dockerignore").read_text() == "*\n"
@@ -82,11 +82,19 @@ def test_a_copy_without_a_dockerignore_of_its_own_has_none(tmp_path):
     (tmp_path / ".dockerignore").write_text("*\n")
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("# syntax=a/b\nFROM scratch\n")
-    builtin_copy(dockerfile, tmp_path / "copy")
+    changed_copy(dockerfile, tmp_path / "copy", builtin=True)
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["Dockerfile"]
 
 
 def test_a_dockerfile_that_needs_no_change_is_used_itself(tmp_path):
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\n")
-    assert builtin_copy(dockerfile, tmp_path / "copy") == dockerfile
+    assert changed_copy(dockerfile, tmp_path / "copy", builtin=True) == dockerfile
+
+
+def test_what_is_appended_begins_on_a_line_of_its_own(tmp_path):
+    (tmp_path / "copy").mkdir()
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("# syntax=a/b\nFROM scratch")
+    copy = changed_copy(dockerfile, tmp_path / "copy", builtin=False, appended="FROM a\n")
+    assert copy.read_text() == "# syntax=a/b\nFROM scratch\nFROM a\n"
