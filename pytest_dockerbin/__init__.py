@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         EmulatorError,
         EngineError,
         RunError,
+        SecretError,
         SettingsError,
         StoppedError,
         StoreError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunResult
+    from pytest_dockerbin.secret import Secret
     from pytest_dockerbin.session import Builder
     from pytest_dockerbin.settings import CacheMode, Settings
     from pytest_dockerbin.spec import BuildSpec
@@ -58,6 +60,8 @@ __all__ = [
     "Platform",
     "RunError",
     "RunResult",
+    "Secret",
+    "SecretError",
     "Settings",
     "SettingsError",
     "StoppedError",
@@ -71,6 +75,7 @@ _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),
+    "secret": ("Secret",),
     "session": ("Builder",),
     "settings": ("CacheMode", "Settings"),
     "spec": ("BuildSpec",),

@@ -4,7 +4,8 @@
     ├── SettingsError            a setting that can't be understood: the user's to correct
     ├── UnavailableError         something of the machine is missing: decided by --dockerbin-missing
     │   ├── EngineError          docker, buildx or the daemon
-    │   └── EmulatorError        nothing here executes programs of that platform
+    │   ├── EmulatorError        nothing here executes programs of that platform
+    │   └── SecretError          the value of a secret
     ├── BuildError               BuildKit refused it or a step failed
     │   ├── DaemonLostError      the daemon went away, twice
     │   └── BuildTimeoutError    it was ended by us, since it took too long
@@ -108,6 +109,11 @@ class SettingsError(DockerbinError):
         """Say that a setting's value has the wrong type or form."""
         return cls(f"{_at(where)}{name}={got!r}: expected {expected}")
 
+    @classmethod
+    def wrong_secret(cls, expected: str, where: str) -> Self:
+        """Say what ``secrets`` must be, and nothing of what was given."""
+        return cls(f"{where}: secrets: expected {expected}; what was given is not shown")
+
 
 def _at(where: str) -> str:
     return f"{where}: " if where else ""
@@ -173,6 +179,18 @@ class EmulatorError(UnavailableError):
             f"the builder can't run {platform} steps: exec format error in {step}",
             hint=_install_emulator(architecture),
             log_path=log_path,
+        )
+
+
+class SecretError(UnavailableError):
+    """A secret of a build has no value on this machine."""
+
+    @classmethod
+    def missing(cls, name: str, why: str) -> Self:
+        """The secret ``name`` has no value."""
+        return cls(
+            f"the secret {name!r} is missing: {why}",
+            hint="where it can't be had, as on the CI of a fork: --dockerbin-missing=skip",
         )
 
 
@@ -321,6 +339,7 @@ _TREE: dict[str, type[DockerbinError]] = {
         UnavailableError,
         EngineError,
         EmulatorError,
+        SecretError,
         BuildError,
         DaemonLostError,
         BuildTimeoutError,

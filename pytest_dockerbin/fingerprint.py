@@ -8,6 +8,8 @@ links (copies do as well), the modes of links and of the context folder itself. 
 as an empty file. Changed attributes, and a changed mode of a folder, count here even where
 BuildKit overlooks them in a context that it has seen: the result can be the old one or the new.
 
+Of a secret's file in a context, name and mode count: the value of a secret is part of no key.
+
 The whole context counts, though BuildKit fetches only what the Dockerfile names: one more build
 is better than a wrong result. For the same reason nothing is taken as excluded where it can't be
 told. What no digest of inputs can see: images named in ``FROM``, ``COPY --from``, ``RUN --mount``
@@ -28,11 +30,13 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.dockerignore import IgnoreRules, InvalidPatternError
 from pytest_dockerbin.errors import DockerbinError
+from pytest_dockerbin.secret import files as secret_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_dockerbin.dockerignore import Matches
+    from pytest_dockerbin.secret import Inodes
     from pytest_dockerbin.spec import BuildSpec
 
 _FORMAT = 1  # part of every digest: raised when what counts changes
@@ -81,17 +85,22 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
             f"the Dockerfile {str(spec.dockerfile)!r} is not in its folder, or not readable"
         )
     ignore = _read(beside, f"{spec.dockerfile.name}.dockerignore")
+    secrets = secret_files(spec.secrets)
     parts = {
         "format": _FORMAT,
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
-        "context": _context(spec.context, ignore),
-        "contexts": {name: _named_context(where) for name, where in spec.build_contexts},
+        "context": _context(spec.context, secrets, ignore),
+        "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_folder(
-    folder: Path, rules: IgnoreRules | None = None, *, without: frozenset[str] = frozenset()
+    folder: Path,
+    rules: IgnoreRules | None = None,
+    *,
+    without: frozenset[str] = frozenset(),
+    secrets: Inodes = frozenset(),
 ) -> str:
     """Return a SHA-256 of all that BuildKit would be sent of a folder.
 
@@ -99,11 +108,12 @@ def fingerprint_folder(
         folder: the folder; a link to one is followed.
         rules: what is left out; nothing when None.
         without: names of folders that do not count, wherever they are.
+        secrets: device and inode of the files whose content does not count.
 
     Raises:
         CannotFingerprintError: something can't be read or sent, or changed while it was read.
     """
-    walk = _Walk(rules or IgnoreRules.parse(""), without)
+    walk = _Walk(rules or IgnoreRules.parse(""), without, secrets)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with _closing(descriptor):
@@ -119,7 +129,7 @@ def fingerprint_folder(
 # -- which files ----------------------------------------------------------------------------------
 
 
-def _context(folder: Path, ignore: bytes | None = None) -> list[str]:
+def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list[str]:
     """Return digests of the patterns that apply to a context and of what they leave of it."""
     if ignore is None:  # an empty one beside the Dockerfile wins, too
         ignore = _read(folder, ".dockerignore") or b""
@@ -127,13 +137,14 @@ def _context(folder: Path, ignore: bytes | None = None) -> list[str]:
         rules = IgnoreRules.parse(ignore.decode())
     except (InvalidPatternError, UnicodeDecodeError) as error:
         raise CannotFingerprintError(f".dockerignore of {str(folder)!r}: {error}") from error
-    return [hashlib.sha256(ignore).hexdigest(), fingerprint_folder(folder, rules, without=_WRITTEN)]
+    files = fingerprint_folder(folder, rules, without=_WRITTEN, secrets=secrets)
+    return [hashlib.sha256(ignore).hexdigest(), files]
 
 
-def _named_context(where: str) -> list[str]:
+def _named_context(where: str, secrets: Inodes) -> list[str]:
     scheme, separator, rest = where.partition("://")
     if not separator:
-        return _context(Path(where))
+        return _context(Path(where), secrets)
     if scheme == "docker-image" and re.search("@sha256:[0-9a-f]{64}$", rest):
         return [where]
     if scheme == "oci-layout":
@@ -198,9 +209,10 @@ class _Walk:
     A record says how long its parts are, so that no two trees have the same records.
     """
 
-    def __init__(self, rules: IgnoreRules, without: frozenset[str]) -> None:
+    def __init__(self, rules: IgnoreRules, without: frozenset[str], secrets: Inodes) -> None:
         self.rules = rules
         self._without = without
+        self._secrets = secrets
         self.digest = hashlib.sha256()
         # excluded folders around the place of the walk: sent if something in them is
         self._unsent: list[bytes] = []
@@ -251,7 +263,7 @@ class _Walk:
 
     def _send_entry(self, parent: int, entry: os.DirEntry[str], path: str) -> None:
         if entry.is_file(follow_symlinks=False):
-            self._send(_file_record(parent, entry.name, path))
+            self._send(_file_record(parent, entry.name, path, self._secrets))
             return
         if entry.is_symlink():
             target = os.fsencode(os.readlink(entry.name, dir_fd=parent))
@@ -281,7 +293,7 @@ def _record(kind: str, mode: int, path: str, content: bytes) -> bytes:
     return b"%s %o %d %d\n%s%s" % (kind.encode(), mode, len(name), len(content), name, content)
 
 
-def _file_record(parent: int, name: str, path: str) -> bytes:
+def _file_record(parent: int, name: str, path: str, secrets: Inodes) -> bytes:
     descriptor = os.open(name, _OPEN_FILE, dir_fd=parent)
     try:  # not a context manager: this is run for every file
         facts = os.fstat(descriptor)
@@ -289,6 +301,8 @@ def _file_record(parent: int, name: str, path: str) -> bytes:
             raise _changed(path)
         mode = stat.S_IMODE(facts.st_mode)
         attributes = _attributes(descriptor)
+        if (facts.st_dev, facts.st_ino) in secrets:
+            return attributes + _record("s", mode, path, b"")
         if facts.st_size > _LARGE:
             with open(descriptor, "rb", buffering=0, closefd=False) as file:
                 digest = hashlib.file_digest(file, "sha256").digest()

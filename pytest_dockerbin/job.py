@@ -8,6 +8,8 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+from pytest_dockerbin.secret import kind
+
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.settings import Settings
@@ -48,11 +50,12 @@ class Job:
         """Return the key of its stored result: settings, builder, platform and all inputs.
 
         Paths are left out, since what they lead to is in the digest ``inputs``: two checkouts of
-        the same content share a result.
+        the same content share a result. Of secrets it has ids and kinds, as BuildKit's has ids.
         """
         asked = {
             name: value for name, value in self.spec.to_json().items() if name not in _NOT_IN_KEY
         }
+        asked["secrets"] = [[name, kind(source)] for name, source in self.spec.secrets]
         builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
         around = [os.environ.get(name) for name in _VARIABLES]
         text = json.dumps([asked, builder, around, str(self.platform), inputs], sort_keys=True)

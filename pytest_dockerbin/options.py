@@ -78,6 +78,7 @@ BUILD_SETTINGS = {
     "target": ("string", "stage to export (default: the last one)"),
     "build_args": ("linelist", "build arguments, one NAME=VALUE a line"),
     "build_contexts": ("linelist", "named contexts, one NAME=FOLDER a line"),
+    "secrets": ("linelist", "secrets, one ID=env:NAME or ID=file:PATH a line"),
     "network": ("string", "network of RUN steps: default, host or none"),
     "frontend": ("string", "builtin: the Dockerfile's # syntax= line is not followed"),
     "binary": ("string", "the executable that dockerbin_binary yields (default: the only one)"),
@@ -122,4 +123,5 @@ def given(config: pytest.Config, name: str) -> tuple[Any, str] | None:
 
 def anything_given(config: pytest.Config) -> bool:
     """Tell whether the user set anything of ours, so that it is to be checked at the start."""
-    return any(given(config, name) for name in _OPTIONS)
+    build_settings = (config.getini(ini_key(name)) for name in BUILD_SETTINGS)
+    return any(given(config, name) for name in _OPTIONS) or any(build_settings)

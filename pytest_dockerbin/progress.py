@@ -45,14 +45,16 @@ class BuildLog:
 
     Args:
         write: gets each finished line of the readable log, without a line feed.
+        redact: takes the values of secrets out of a text; nothing is kept or written before.
 
     Attributes:
         lines: how many lines of steps there were.
         tail: the last 20 of them.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], redact: Callable[[str], str] = str) -> None:
         self._write = write
+        self._redact = redact
         self._buffer = ""
         self._behind_event = False
         self._partial: dict[str, bytes] = {}
@@ -147,13 +149,13 @@ class BuildLog:
         step = self._steps.get(digest)
         if step is None:
             step = self._steps[digest] = Step(len(self._steps) + 1, "")
-        step.name = step.name or vertex.get("name") or ""
+        step.name = step.name or self._shown(vertex.get("name") or "")
         began = vertex.get("started") or vertex.get("cached") or vertex.get("error")
         if began and not step.began:
             step.began = True
             self._line(f"#{step.number} {step.name}")
         if vertex.get("error") and not step.error:
-            step.error = vertex["error"]
+            step.error = self._shown(vertex["error"])
             self._line(f"#{step.number} ERROR: {step.error}")
         elif vertex.get("completed") and not step.ended:
             step.ended = True
@@ -171,19 +173,22 @@ class BuildLog:
 
     def _log_line(self, step: Step, line: bytes) -> None:
         shown = line.rstrip(b"\r").rpartition(b"\r")[2]  # of a progress bar its last state
-        step.log.append(clean(shown.decode(errors="replace")))
+        step.log.append(self._shown(shown.decode(errors="replace")))
         del step.log[:-_TAIL]
         self._line(f"#{step.number} {step.log[-1]}")
 
     def _plain(self, line: str) -> None:
-        self._text.append(clean(line))
-        self._write(clean(line))
+        self._text.append(self._shown(line))
+        self._write(self._text[-1])
 
     def _line(self, line: str) -> None:
         self.lines += 1
-        self.tail.append(clean(line))
+        self.tail.append(self._shown(line))
         del self.tail[:-_TAIL]
-        self._write(clean(line))
+        self._write(self.tail[-1])
+
+    def _shown(self, text: str) -> str:
+        return self._redact(clean(text))  # a value may be whole only without the escapes in it
 
 
 def _is_event(data: dict[str, Any]) -> bool:

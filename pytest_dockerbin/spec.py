@@ -13,13 +13,17 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.secret import VARIABLE, Secret, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_dockerbin.secret import Secrets, Source
 
 Pairs = tuple[tuple[str, str], ...]
 """A mapping of strings, frozen: sorted pairs of key and value."""
@@ -45,6 +49,7 @@ class BuildSpec:
         build_args: values of ``ARG``.
         build_contexts: named contexts, ``NAME`` to folder, ``docker-image://...`` or
             ``oci-layout://...``.
+        secrets: ids, and where their values are; nothing in a spec shows a value.
         network: network of ``RUN`` steps: ``default``, ``host`` or ``none``.
         frontend: ``"builtin"``: the ``# syntax=`` line is not followed, so that no image is
             fetched for it.
@@ -61,6 +66,7 @@ class BuildSpec:
     target: str | None = None
     build_args: Pairs = ()
     build_contexts: Pairs = ()
+    secrets: Secrets = ()
     network: str | None = None
     frontend: str | None = None
     no_cache: bool = False
@@ -98,12 +104,13 @@ class BuildSpec:
         return " ".join(words)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values."""
-        return {
+        """Return the spec as JSON values, without the values of secrets."""
+        data = {
             field.name: str(value) if isinstance(value, Path) else value
             for field in fields(self)
             for value in (getattr(self, field.name),)
         }
+        return data | {"secrets": [[name, described(source)] for name, source in self.secrets]}
 
     def export_key(self) -> str:
         """Return a digest of all that decides what is exported for a platform.
@@ -125,6 +132,7 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
     Raises:
         SettingsError: an unknown name or a value of the wrong type, each in one line.
     """
+    __tracebackhide__ = True  # pytest shows the arguments of a frame: a secret could be among them
     settings = {}
     for name, value in given.items():
         reader = _READERS.get(name)
@@ -135,6 +143,8 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
         try:
             settings[name] = reader(value, base)
         except _ExpectedError as expected:
+            if reader is _secrets:
+                raise SettingsError.wrong_secret(str(expected), where) from None
             raise SettingsError.wrong_value(name, value, str(expected), where) from None
     return settings
 
@@ -260,12 +270,30 @@ def _context_reference(text: str, base: Path) -> str:
     return f"{scheme}://{_path(rest, base)}" if scheme == "oci-layout" else text
 
 
+def _secrets(value: object, base: Path) -> Secrets:
+    what = '"env:NAME", "file:PATH" or pytest_dockerbin.Secret(...)'
+    pairs: list[tuple[str, Source]] = []
+    for key, item in _mapping(value, f"a mapping of ids to {what}").items():
+        name = _text(key, f"a mapping of ids to {what}")
+        scheme, _, where = item.strip().partition(":") if isinstance(item, str) else ("", "", "")
+        if isinstance(item, Secret):
+            pairs.append((name, item))
+        elif scheme == "env":
+            pairs.append((name, f"env:{_text(where, f'env:NAME for {name!r}', VARIABLE)}"))
+        elif scheme == "file":
+            pairs.append((name, f"file:{_path(where, base)}"))
+        else:  # the value itself, which reports would show
+            raise _ExpectedError(f"{what} for {name!r}")
+    return tuple(sorted(pairs, key=itemgetter(0)))
+
+
 _READERS: dict[str, Callable[[object, Path], Any]] = {
     "context": _path,
     "dockerfile": _path,
     "target": _target,
     "build_args": _build_args,
     "build_contexts": _build_contexts,
+    "secrets": _secrets,
     "network": _network,
     "frontend": _frontend,
     "no_cache": _flag,

@@ -18,6 +18,8 @@ from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
 from pytest_dockerbin.errors import DaemonLostError, StoppedError
 from pytest_dockerbin.frontend import builtin_copy
 from pytest_dockerbin.progress import BuildLog
+from pytest_dockerbin.redaction import Redaction
+from pytest_dockerbin.secret import read_values, variables
 
 if TYPE_CHECKING:
     from pytest_dockerbin.buildx.process import Timeouts, Watch
@@ -74,7 +76,9 @@ def build(
         DaemonLostError: the daemon went away, and again at the second try.
         EngineError: docker, buildx or the daemon is missing.
         EmulatorError: the builder has no emulator for the platform.
+        SecretError: a secret has no value; nothing was started.
     """
+    redact = Redaction(read_values(spec.secrets))
     docker = find_docker()
     started = time.monotonic()
     with (
@@ -89,17 +93,18 @@ def build(
         metadata = Path(folder) / "metadata.json"
         words = arguments(spec, platform, dockerfile, dest=str(dest))
         words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]
-        shown = shlex.join(["docker", *arguments(spec, platform, spec.dockerfile, dest="out")])
+        plain = arguments(spec, platform, spec.dockerfile, dest="out")
+        shown = shlex.join(["docker", *map(redact, plain)])
         log_file.write(f"$ {shown}\n")
         began = False
         lost: str | None = None
         for last_try in (False, True):
-            log = BuildLog(lambda line: print(line, file=log_file))
+            log = BuildLog(lambda line: print(line, file=log_file), redact)
             attempt = Attempt(
                 platform=platform, builder=spec.builder, log=log, log_path=log_path, command=shown
             )
             try:
-                code = follow([docker, *words], log, timeouts, watch)
+                code = follow([docker, *words], log, timeouts, watch, variables(spec.secrets))
             except TimeUp as up:
                 raise attempt.too_long(str(up)) from None
             except SessionStopped:

@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.secret import attribute
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,6 +32,10 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: Path, *, dest: st
         words.append(f"--target={spec.target}")
     words += [f"--build-arg={name}={value}" for name, value in spec.build_args]
     words += [f"--build-context={name}={value}" for name, value in spec.build_contexts]
+    words += [
+        f"--secret={_csv(f'id={name}', attribute(source, number))}"
+        for number, (name, source) in enumerate(spec.secrets)
+    ]
     if spec.network:
         words.append(f"--network={spec.network}")
     if spec.no_cache:

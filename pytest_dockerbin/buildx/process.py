@@ -15,10 +15,11 @@ from typing import IO, TYPE_CHECKING
 from pytest_dockerbin.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from pytest_dockerbin.progress import BuildLog
+    from pytest_dockerbin.secret import Secret
 
 _TURN = 0.2  # seconds between looks at what else could end the build
 _PATIENCE = 3.0  # seconds that docker gets to tell the daemon, so that all is over after 5
@@ -62,8 +63,21 @@ class TimeUp(Exception):  # noqa: N818 (no error of the build's own)
     """Says in its text what was exceeded."""
 
 
-def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) -> int:
+def follow(
+    command: list[str],
+    log: BuildLog,
+    timeouts: Timeouts,
+    watch: Watch,
+    variables: Mapping[str, Secret],
+) -> int:
     """Run the command, feed its output to ``log`` and return its exit code.
+
+    Args:
+        command: docker and its arguments.
+        log: gets what it prints.
+        timeouts: when to give up.
+        watch: who looks after it.
+        variables: what is in its environment besides this process's.
 
     Raises:
         TimeUp: it took too long or was silent for too long.
@@ -74,7 +88,7 @@ def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) 
     end, silent_end = now + timeouts.total, now + timeouts.silence
     next_look = now + _TURN
     ended = False
-    with _process(command) as (process, pieces), watch.guard(process.pid):
+    with _process(command, variables) as (process, pieces), watch.guard(process.pid):
         while True:
             now = time.monotonic()
             if now >= end:
@@ -106,7 +120,7 @@ def follow(command: list[str], log: BuildLog, timeouts: Timeouts, watch: Watch) 
 
 @contextmanager
 def _process(
-    command: list[str],
+    command: list[str], variables: Mapping[str, Secret]
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
     """Start the command in a process group of its own, and leave none of it behind."""
     try:
@@ -115,7 +129,7 @@ def _process(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment(variables),
             text=True,
             encoding="utf-8",
             errors="replace",
@@ -167,5 +181,10 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "BUILDX_METADATA_PROVENANCE": "disabled", "NO_COLOR": "1"}
+def _environment(variables: Mapping[str, Secret]) -> dict[str, str]:
+    return {
+        **os.environ,
+        **{name: secret.reveal() for name, secret in variables.items()},
+        "BUILDX_METADATA_PROVENANCE": "disabled",
+        "NO_COLOR": "1",
+    }

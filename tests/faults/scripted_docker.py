@@ -11,6 +11,7 @@ import base64
 import csv
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -47,6 +48,20 @@ def destination():
     """Read ``--output`` as buildx does: one line of CSV."""
     fields = next(csv.reader([value_of("output")], strict=True))
     return dict(field.partition("=")[::2] for field in fields)["dest"]
+
+
+def value_of_secret(name):
+    """Return a secret's value as buildx finds it: in a variable of its own, or in a file."""
+    for word in ARGUMENTS:
+        if word.startswith("--secret="):
+            fields = next(csv.reader([word.partition("=")[2]], strict=True))
+            told = dict(field.partition("=")[::2] for field in fields)
+            if told["id"] == name:
+                if "env" in told:
+                    return os.environb[told["env"].encode()]
+                with open(told["src"], "rb") as file:
+                    return file.read()
+    raise LookupError(name)
 
 
 def event(**entries):
@@ -117,6 +132,52 @@ def log(lines):
     for line in lines:
         data = base64.b64encode(f"{line}\n".encode("utf-8", "surrogateescape")).decode()
         event(logs=[{"vertex": "sha256:1", "data": data}])
+
+
+def leak(how):
+    """Print a secret: as a step's output in pieces, or wherever else text comes from a build."""
+    from urllib.parse import quote  # noqa: PLC0415 (most builds do without)
+
+    value = value_of_secret(how["id"])
+    encoded = base64.b64encode(value)
+    forms = {"raw": value, "base64": encoded, "url": quote(value, safe="").encode()}
+    if how["where"] == "output":
+        data = b"it is " + forms[how["form"]] + b"!\n"
+        places = sorted({0, len(data), *(cut % len(data) for cut in how["cuts"])})
+        log([])
+        for begin, end in itertools.pairwise(places):
+            piece = base64.b64encode(data[begin:end]).decode()
+            event(logs=[{"vertex": "sha256:1", "data": piece}])
+        return
+    text = forms[how["form"]].decode()
+    if how["where"] == "name":
+        event(vertexes=[{"digest": how["id"], "name": f"[x 1/1] RUN {text}", "started": "now"}])
+    elif how["where"] == "error":
+        event(vertexes=[{"digest": "sha256:1", "name": "[1/1] RUN x", "error": f"process {text}"}])
+    elif how["where"] == "warning":
+        event(warnings=[{"short": base64.b64encode(text.encode()).decode()}])
+    else:
+        bar = "-" * 20
+        say(f"Dockerfile:1\n{bar}\n   1 | >>> RUN {text}\n{bar}\nERROR: failed: {text}\n")
+
+
+def arrived(names):
+    """Export a digest of each secret."""
+    tree({name: hashlib.sha256(value_of_secret(name)).hexdigest() for name in names})
+
+
+def look_at_commands(needles):
+    """Record every process whose command line holds one of these texts."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if any(needle in words for needle in needles):
+            found.append(words.replace("\0", " "))
+    record(looked=True, commands=found)
 
 
 def failed_step(error):
@@ -211,7 +272,8 @@ ACTIONS = {
     "tree": tree, "derived": derived, "log": log, "failed_step": failed_step, "print": say,
     "sleep": time.sleep, "wait_for": wait_for, "touch": touch, "chatter": chatter, "flood": flood,
     "child": child, "ignore_term": ignore_term, "die": die, "close_stdout": close_stdout,
-    "endless": endless, "edit": edit, "exit": end,
+    "endless": endless, "edit": edit, "exit": end, "leak": leak, "arrived": arrived,
+    "look_at_commands": look_at_commands,
     "remove": lambda _: shutil.rmtree(destination(), ignore_errors=True),
 }  # fmt: skip
 

@@ -87,6 +87,15 @@ def test_a_bad_ini_value_names_its_key(pytester):
     ]
 
 
+def test_a_bad_build_setting_of_the_ini_file_is_one_line_and_exit_code_4(pytester):
+    pytester.makeini("[pytest]\ndockerbin_network = bridge\n")
+    pytester.makepyfile("def test_it(dockerbin): pass")
+    result = pytester.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = "ini dockerbin_network: network='bridge': expected one of default, host, none"
+    assert [line for line in result.errlines if line] == [f"ERROR: dockerbin: {said}"]
+
+
 def test_the_platform_is_the_first_part_of_the_id(pytester):
     pytester.makepyfile(
         """

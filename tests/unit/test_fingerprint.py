@@ -383,7 +383,7 @@ def test_a_file_that_a_pipe_takes_the_place_of_has_no_digest_and_stops_nobody(co
     descriptor = os.open(context, os.O_RDONLY)
     try:
         with pytest.raises(CannotFingerprintError, match="changed"):
-            fingerprint._file_record(descriptor, "pipe", "pipe")
+            fingerprint._file_record(descriptor, "pipe", "pipe", frozenset())
     finally:
         os.close(descriptor)
 

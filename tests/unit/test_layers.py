@@ -19,8 +19,8 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
-    {"platforms", "spec", "settings", "job", "artifact", "results"}
-    | {"executables", "progress", "frontend", "dockerignore"},
+    {"platforms", "secret", "spec", "settings", "job", "artifact", "results"}
+    | {"executables", "progress", "redaction", "frontend", "dockerignore"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
