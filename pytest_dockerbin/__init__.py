@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         UntrustedStoreError,
         WrongPlatformError,
     )
+    from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunResult
     from pytest_dockerbin.session import Builder
@@ -40,6 +41,7 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "Binary",
+    "BinaryInfo",
     "Build",
     "BuildError",
     "BuildRecord",
@@ -62,6 +64,7 @@ __all__ = [
     "SettingsError",
     "StoppedError",
     "StoreError",
+    "SymbolVersion",
     "UnavailableError",
     "UntrustedStoreError",
     "WrongPlatformError",
@@ -69,6 +72,7 @@ __all__ = [
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
+    "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),
     "session": ("Builder",),
