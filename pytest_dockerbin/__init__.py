@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary, BuildRecord, FileRecord
+    from pytest_dockerbin.comparison import Comparison, compare
     from pytest_dockerbin.errors import (
         ArtifactError,
         BuildError,
@@ -50,6 +51,7 @@ __all__ = [
     "Builder",
     "CacheMissError",
     "CacheMode",
+    "Comparison",
     "DaemonLostError",
     "DockerbinError",
     "DockerbinWarning",
@@ -68,10 +70,12 @@ __all__ = [
     "UnavailableError",
     "UntrustedStoreError",
     "WrongPlatformError",
+    "compare",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
+    "comparison": ("Comparison", "compare"),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),

@@ -21,7 +21,7 @@ LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
     {"platforms", "spec", "settings", "job", "artifact", "results"}
-    | {"executables", "progress", "frontend", "dockerignore", "checks"}
+    | {"executables", "progress", "frontend", "dockerignore", "checks", "comparison"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -178,7 +178,7 @@ def test_the_package_s_import_costs_nothing_at_all():
 def test_programs_are_read_with_the_library_of_their_format_only(tmp_path):
     """Tests that only run a program pay for none of them."""
     written = {"elftools": bytes(Linked()), "pefile": windows_program(), "macholib": mac_program()}
-    code = "from pytest_dockerbin import Artifact, Binary, Platform\n"
+    code = "from pytest_dockerbin import Artifact, Binary, Platform, compare\n"
     assert loaded_by(code, *READERS) == []
     code += (
         "from pathlib import Path\n"
