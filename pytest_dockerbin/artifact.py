@@ -10,12 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from pytest_dockerbin.inspection.info import BinaryInfo
     from pytest_dockerbin.results import Runner, RunResult
 
 
@@ -204,7 +206,7 @@ class Artifact(os.PathLike[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Binary(os.PathLike[str]):
+class Binary(Checks, os.PathLike[str]):
     """One exported program; as a path, the file to execute.
 
     Attributes:
@@ -219,6 +221,18 @@ class Binary(os.PathLike[str]):
     size: int
     sha256: str
     runner: Callable[[], Runner] = field(repr=False, compare=False)
+
+    @property
+    def info(self) -> BinaryInfo:
+        """What its file says: format, machine, libraries, symbol versions, protections.
+
+        Raises:
+            ArtifactError: it is no program of a known format, cut short or malformed.
+        """
+        __tracebackhide__ = True
+        from pytest_dockerbin.inspection import read_info  # noqa: PLC0415 (only once asked for)
+
+        return read_info(self.path, self.platform)
 
     def run(
         self,

@@ -281,6 +281,11 @@ class ArtifactError(DockerbinError):
             hint = "names are paths inside the export, without a leading slash"
         return cls(summary, hint=hint, details=f"exported:\n{listing}")
 
+    @classmethod
+    def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
+        """A program whose file tells nothing, or not the whole."""
+        return cls(f"{path.name} for {platform} can't be inspected: {why}; {str(path)!r}")
+
 
 class WrongPlatformError(ArtifactError):
     """An exported executable is not for the platform that was asked for."""
