@@ -19,18 +19,18 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
-    {"platforms", "spec", "settings", "job", "artifact", "results"}
+    {"platforms", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "frontend", "dockerignore"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
-    | {"runners.proof", "runners.tiny"},
+    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
     {"maker", "session", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
-    {"fixtures", "plugin", "__main__"},
+    {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
 
