@@ -20,7 +20,7 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
-    {"platforms", "secret", "spec", "settings", "job", "artifact", "results"}
+    {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "frontend", "dockerignore"}
     | {"checks", "comparison"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
@@ -29,11 +29,11 @@ LAYERS = (
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
-    | {"runners.proof", "runners.tiny"},
+    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
     {"maker", "session", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
-    {"fixtures", "plugin", "__main__"},
+    {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
 
