@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary, BuildRecord, FileRecord
+    from pytest_dockerbin.comparison import Comparison, compare
     from pytest_dockerbin.errors import (
         ArtifactError,
         BuildError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         UntrustedStoreError,
         WrongPlatformError,
     )
+    from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunResult
     from pytest_dockerbin.secret import Secret
@@ -42,6 +44,7 @@ __all__ = [
     "Artifact",
     "ArtifactError",
     "Binary",
+    "BinaryInfo",
     "Build",
     "BuildError",
     "BuildRecord",
@@ -50,6 +53,7 @@ __all__ = [
     "Builder",
     "CacheMissError",
     "CacheMode",
+    "Comparison",
     "DaemonLostError",
     "DockerbinError",
     "DockerbinWarning",
@@ -66,13 +70,17 @@ __all__ = [
     "SettingsError",
     "StoppedError",
     "StoreError",
+    "SymbolVersion",
     "UnavailableError",
     "UntrustedStoreError",
     "WrongPlatformError",
+    "compare",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
+    "comparison": ("Comparison", "compare"),
+    "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunResult"),
     "secret": ("Secret",),

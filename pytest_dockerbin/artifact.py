@@ -8,15 +8,24 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pytest_dockerbin.errors import ArtifactError
+from pytest_dockerbin.checks import Checks
+from pytest_dockerbin.errors import ArtifactError, UnavailableError
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from pytest_dockerbin.inspection.info import BinaryInfo
     from pytest_dockerbin.results import Runner, RunResult
+
+
+class FindRunner(Protocol):
+    """Finds what runs a platform's programs; asked when one is to be run, not before."""
+
+    def __call__(self, model: str | None = None) -> Runner:
+        """Return it, for a CPU model where one is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +118,7 @@ class Artifact(os.PathLike[str]):
 
     path: Path
     manifest: Manifest
-    runner: Callable[[], Runner] = field(repr=False, compare=False)
+    runner: FindRunner = field(repr=False, compare=False)
     default_binary: str | None = None
 
     @property
@@ -204,8 +213,10 @@ class Artifact(os.PathLike[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Binary(os.PathLike[str]):
-    """One exported program; as a path, the file to execute.
+class Binary(Checks, os.PathLike[str]):
+    """One exported program; as a path, a file that runs it.
+
+    That is the exported file where the kernel alone can execute it, else its `launcher`.
 
     Attributes:
         path: the exported file.
@@ -218,9 +229,21 @@ class Binary(os.PathLike[str]):
     platform: Platform
     size: int
     sha256: str
-    runner: Callable[[], Runner] = field(repr=False, compare=False)
+    runner: FindRunner = field(repr=False, compare=False)
 
-    def run(
+    @property
+    def info(self) -> BinaryInfo:
+        """What its file says: format, machine, libraries, symbol versions, protections.
+
+        Raises:
+            ArtifactError: it is no program of a known format, cut short or malformed.
+        """
+        __tracebackhide__ = True
+        from pytest_dockerbin.inspection import read_info  # noqa: PLC0415 (only once asked for)
+
+        return read_info(self.path, self.platform)
+
+    def run(  # noqa: PLR0913 (each says something else of one run)
         self,
         *args: str | os.PathLike[str],
         input: str | bytes | None = None,  # noqa: A002 (subprocess's name for it)
@@ -231,6 +254,7 @@ class Binary(os.PathLike[str]):
         check: bool = False,
         text: bool = True,
         max_output: int = 8 * 2**20,
+        cpu: str | None = None,
     ) -> RunResult:
         """Run the program to its end and return what it gave; a failure is no exception.
 
@@ -247,13 +271,15 @@ class Binary(os.PathLike[str]):
             max_output: bytes of each stream that are kept, of its beginning and its end; a program
                 that writes more has the kind ``output-limit``.
             text: decode both streams as UTF-8; undecodable bytes are replaced.
+            cpu: run it on this CPU model of QEMU's, such as ``cortex-a53``; a native program too.
 
         Raises:
-            UnavailableError: this host can't run the platform.
+            UnavailableError: this host can't run the platform, or not on that CPU model.
+            SettingsError: QEMU has no such CPU model.
             RunError: only with ``check``.
         """
-        result = self.runner().run(
-            tuple(self.command(*args)),
+        result = self.runner(cpu).run(
+            (str(self.path), *(os.fspath(arg) for arg in args)),
             input=input,
             env=_environment(env or {}, pass_env),
             cwd=Path(cwd) if cwd is not None else None,
@@ -269,8 +295,24 @@ class Binary(os.PathLike[str]):
         """Return the command that runs the program with ``args``, for `subprocess`."""
         return [os.fspath(self), *(os.fspath(arg) for arg in args)]
 
+    @property
+    def launcher(self) -> Path:
+        """One executable file that runs the program wherever it can be run.
+
+        It can be called from anywhere, by its path or, with its folder on PATH, by the program's
+        name. It becomes the program: signals and exit status are the program's. The environment is
+        the caller's.
+
+        Raises:
+            UnavailableError: this host can't run the platform.
+        """
+        return self.runner().launcher(self.path)
+
     def __fspath__(self) -> str:
-        return str(self.path)
+        try:
+            return str(self.launcher)
+        except UnavailableError:  # to look at it needs no emulator
+            return str(self.path)
 
     def __str__(self) -> str:
         return os.fspath(self)

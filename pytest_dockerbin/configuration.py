@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dockerbin.errors import SettingsError
-from pytest_dockerbin.options import BUILD_SETTINGS, given, ini_key
+from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runner_spec import read_runners
 from pytest_dockerbin.settings import (
     CacheMode,
     Missing,
@@ -22,6 +23,7 @@ from pytest_dockerbin.spec import read_settings
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_dockerbin.runner_spec import Runners
     from pytest_dockerbin.settings import Builders
 
 
@@ -81,6 +83,7 @@ def read_session_settings(config: pytest.Config) -> Settings:
         cache_max_age=read_age(*_quantity(config, "cache-max-age", "14 d")),
         builders=_builders(builder) if from_command_line else (),
         default_builders=_builders(_given_in_ini(config, "builder")),
+        runners=_runners(config),
         build_timeout=_seconds(config, "build-timeout", 1800.0),
         run_timeout=_seconds(config, "run-timeout", 60.0),
         emulation_factor=_seconds(config, "emulation-factor", 10.0),
@@ -127,8 +130,21 @@ def _words(value: list[str], source: str) -> tuple[str, ...]:
 
 
 def _folder(config: pytest.Config, found: _Given) -> Path:
-    base = config.rootpath if found.source.startswith("ini ") else config.invocation_params.dir
-    return (base / Path(found.value).expanduser()).absolute()
+    return (_base(config, found.source) / Path(found.value).expanduser()).absolute()
+
+
+def _base(config: pytest.Config, source: str) -> Path:
+    """Return the folder that relative paths of a source are relative to."""
+    return config.rootpath if source.startswith("ini ") else config.invocation_params.dir
+
+
+def _runners(config: pytest.Config) -> Runners:
+    """Return all sources' runners, one after another: what one leaves open the next may say."""
+    return tuple(
+        runner
+        for value, source in all_given(config, "runner")
+        for runner in read_runners(value, source, base=_base(config, source))
+    )
 
 
 def _builders(found: _Given | None) -> Builders:

@@ -97,7 +97,7 @@ class SettingsError(DockerbinError):
         cls, what: str, got: str, known: Iterable[str], where: str = "", form: str = ""
     ) -> Self:
         """Say that ``got`` is not among ``known``, with the closest match or else the ``form``."""
-        names = sorted(known)
+        names = sorted(map(str, known))  # a StrEnum's members too
         close = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
         expected = f"expected {form}" if form else f"known: {', '.join(names)}"
         if close:
@@ -163,6 +163,28 @@ class EmulatorError(UnavailableError):
             f"{platform} programs can't be run on this host: {said}",
             hint=_install_emulator(architecture),
         )
+
+    @classmethod
+    def of_runner(cls, platform: str, runner: str, said: str) -> Self:
+        """The runner that was asked for does not run programs of that platform."""
+        return cls(
+            f"{platform} programs can't be run by the runner {runner!r}: {said}",
+            hint=f"--dockerbin-runner={platform}=auto tries native, binfmt and qemu in turn",
+        )
+
+    @classmethod
+    def of_processor(cls, platform: str, model: str | None, said: str, *, newer: bool) -> Self:
+        """Nothing here is a processor of that level, or such a CPU model."""
+        hint = "install QEMU for its CPU models: apt-get install qemu-user-static"
+        if newer:
+            hint += f"; --dockerbin-runner={platform}=native takes this newer processor"
+        what = f"the CPU model {model!r}" if model else "a processor of that level"
+        return cls(f"{platform} programs can't be run on {what} here: {said}", hint=hint)
+
+    @classmethod
+    def by_choice(cls, platform: str) -> Self:
+        """The user wants none of that platform's programs run."""
+        return cls(f"{platform} programs are not run here: their runner is 'none'")
 
     @classmethod
     def on_noexec(cls, platform: str, mount: Path) -> Self:
@@ -289,6 +311,11 @@ class ArtifactError(DockerbinError):
             summary = f"the export for {platform} has no executable {wanted!r}"
             hint = "names are paths inside the export, without a leading slash"
         return cls(summary, hint=hint, details=f"exported:\n{listing}")
+
+    @classmethod
+    def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
+        """A program whose file tells nothing, or not the whole."""
+        return cls(f"{path.name} for {platform} can't be inspected: {why}; {str(path)!r}")
 
 
 class WrongPlatformError(ArtifactError):

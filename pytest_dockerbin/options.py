@@ -10,6 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
 # name -> type of the ini key, what argparse gets (None: there is no option) and what it is.
@@ -56,6 +58,15 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         {"action": "append", "metavar": "[PLATFORM=]NAME"},
         "buildx builder, for all platforms or for one (default: buildx's current one)",
     ),
+    "runner": (
+        "args",
+        {"action": "append", "metavar": "[PLATFORM=]SPEC"},
+        (
+            "what runs the programs, of all platforms or of one: auto, native, binfmt, qemu, "
+            "qemu:WORDS, qemu=PATH, container, container:IMAGE, docker:CONTEXT, none, or a command "
+            "(default: auto)"
+        ),
+    ),
     "build-timeout": (
         "float",
         {"metavar": "S"},
@@ -68,7 +79,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "what run timeouts are multiplied by under emulation (default: 10)",
     ),
 }
-_VARIABLES = ("platforms", "missing", "cache", "cache-dir")
+_VARIABLES = ("platforms", "missing", "cache", "cache-dir", "runner")
 _WITHOUT_INI_KEY = ("no-cache",)
 
 # build settings that can be defaults of a whole project, with the type of their ini key
@@ -110,16 +121,20 @@ def given(config: pytest.Config, name: str) -> tuple[Any, str] | None:
 
     Precedence: command line, environment, ini file.
     """
+    return next(all_given(config, name), None)
+
+
+def all_given(config: pytest.Config, name: str) -> Iterator[tuple[Any, str]]:
+    """Yield what each source gives for an option, and which it is; first what counts most."""
     key = ini_key(name)
     option = _OPTIONS[name][1]
     if option is not None and (value := config.getoption(key)) is not None:
-        return value, f"--dockerbin-{name}"
+        yield value, f"--dockerbin-{name}"
     if name in _VARIABLES and (value := os.environ.get(f"PYTEST_{key.upper()}")):
         repeatable = option is not None and "action" in option
-        return [value] if repeatable else value, f"PYTEST_{key.upper()}"
+        yield [value] if repeatable else value, f"PYTEST_{key.upper()}"
     if name not in _WITHOUT_INI_KEY and (value := config.getini(key)) not in (None, [], ""):
-        return value, f"ini {key}"
-    return None
+        yield value, f"ini {key}"
 
 
 def anything_given(config: pytest.Config) -> bool:

@@ -1,7 +1,8 @@
 """Platforms, spelled and compared as Docker does.
 
-The rules are those of containerd's ``platforms`` package (``Parse`` and ``Normalize``), with one
-difference: a word that is only an architecture means Linux, whatever this host is.
+The rules are those of containerd's ``platforms`` package (``Parse`` and ``Normalize``), with two
+differences: a word that is only an architecture means Linux, whatever this host is; and
+``linux/amd64/v1`` stays apart from ``linux/amd64``: the same build, run on a processor of level 1.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pytest_dockerbin.errors import SettingsError
 _OSES = ("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "wasip1")
 _OS_ALIASES = {"macos": "darwin"}
 
-# architecture -> its variants; the first is the one that is left out of the spelling,
-# but for arm, which is always spelled with its variant
+# architecture -> its variants; the first is the one that is left out of the spelling, but for arm,
+# which is always spelled with its variant, and amd64/v1, which is asked for on purpose
 _VARIANTS: dict[str, tuple[str, ...]] = {
     "386": ("",),
     "amd64": ("v1", "v2", "v3", "v4"),
@@ -97,7 +98,7 @@ class Platform:
             raise _not_a_platform(text)
         if architecture == "arm":
             variant = variant or known[0]
-        elif variant == known[0]:
+        elif variant == known[0] and architecture != "amd64":
             variant = ""
         return cls(os_name, architecture, variant)
 
@@ -118,8 +119,24 @@ class Platform:
         return str(self).replace("/", "_")
 
     @property
+    def built_as(self) -> Platform:
+        """What BuildKit builds for it: ``linux/amd64`` for ``linux/amd64/v1``, else itself."""
+        if (self.architecture, self.variant) == ("amd64", "v1"):
+            return Platform(self.os, self.architecture)
+        return self
+
+    @property
     def native(self) -> bool:
-        """Whether this host's own processor and system run it, without emulation."""
+        """Whether this host runs it without emulation.
+
+        ``linux/amd64/v2`` and its like, and ``linux/arm/v6``, mean a processor of that level: on a
+        newer one, a program built with too new instructions would pass.
+        """
+        return self.fits_host and not self._host_has_more()
+
+    @property
+    def fits_host(self) -> bool:
+        """Whether this host's own processor and system execute it, be it a newer processor."""
         if {"win32": "windows"}.get(sys.platform, sys.platform) != self.os:
             return False
         host = Platform.host()
@@ -131,6 +148,13 @@ class Platform:
             return _host_has_level(self.variant)
         return self.variant <= host.variant
 
+    def _host_has_more(self) -> bool:
+        """Tell whether this processor, of the same architecture, goes beyond the level."""
+        if self.architecture == "arm":
+            return self.variant in ("v5", "v6") and Platform.host().variant > self.variant
+        higher = {"v1": "v2", "v2": "v3", "v3": "v4"}.get(self.variant)
+        return self.architecture == "amd64" and higher is not None and _host_has_level(higher)
+
     def to_json(self) -> str:
         """Return Docker's spelling, which `parse` reads."""
         return str(self)
@@ -138,7 +162,7 @@ class Platform:
 
 @cache
 def _host_has_level(level: str) -> bool:
-    if not level:
+    if level in ("", "v1"):
         return True
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
@@ -165,7 +189,7 @@ def _spellings() -> tuple[str, ...]:
     platforms = {"linux/arm/v5", "linux/arm/v6", "linux/arm/v7", *_VARIANTS}
     platforms |= {f"linux/{name}" for name in _VARIANTS if name not in {"arm", "wasm"}}
     platforms |= {"linux/x86_64", "linux/aarch64"}
-    platforms |= {f"linux/amd64/{level}" for level in _VARIANTS["amd64"][1:]}
+    platforms |= {f"linux/amd64/{level}" for level in _VARIANTS["amd64"]}
     platforms |= {f"{os_name}/{name}" for os_name in _OSES for name in ("amd64", "arm64")}
     platforms -= {"wasip1/amd64", "wasip1/arm64"}
     return (*sorted(platforms), "wasip1/wasm", "native", "auto")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dockerbin import options
+from pytest_dockerbin import hookspecs, options
 from pytest_dockerbin.fixtures import (
     dockerbin,
     dockerbin_binary,
@@ -39,6 +39,11 @@ _FIXTURES = frozenset(__all__)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register options and ini keys."""
     options.register(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks that conftests and other plugins may implement."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -12,11 +12,14 @@ import pytest
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from pytest_dockerbin.settings import Settings
 
 PLATFORM = "dockerbin_platform"
 """Attribute of a report: its test's platform, so that an xdist controller knows it."""
@@ -48,13 +51,18 @@ def header(config: pytest.Config) -> str:
     origin = f" (from {source})" if source != "default" else ""
     mode = suite.settings.cache
     cache = f"; cache {mode}" if mode is not CacheMode.SESSION else ""
-    return f"dockerbin: {', '.join(map(_described, words))}{origin}{cache}"
+    platforms = (_described(word, suite.settings) for word in words)
+    return f"dockerbin: {', '.join(platforms)}{origin}{cache}"
 
 
-def _described(word: str) -> str:
+def _described(word: str, settings: Settings) -> str:
+    """Return a platform, with its runner as far as that is known without trying one."""
     if word == "auto":
         return word
     platform = Platform.host() if word == "native" else Platform.parse(word)
+    spec = settings.runner_for(platform)
+    if spec.way is not Way.AUTO:
+        return f"{platform} ({spec})"
     return f"{platform} (native)" if platform.native else str(platform)
 
 
@@ -180,7 +188,8 @@ class Reporter:
             counts = self._tests.get(platform, Counter())
             words = [_counted(counts[name], name) for name in _OUTCOMES if counts[name]]
             told = "; ".join([*map(_build_words, builds), ", ".join(words)])
-            yield f"{_described(platform)}: {told}"
+            described = _described(platform, suite_of(self._config).settings)
+            yield f"{described}: {told}"
 
     def _missing_lines(self) -> Iterator[str]:
         for reason, count in self._missing.items():

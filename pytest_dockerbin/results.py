@@ -36,7 +36,7 @@ class RunResult:
         stdout: standard output: text, or bytes after ``run(text=False)``.
         stderr: standard error, likewise.
         duration: seconds from start to end.
-        runner: what ran it: ``native`` or ``binfmt``.
+        runner: what ran it: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
         emulated: whether instructions of another processor were emulated.
         kind: how it ended; a string such as ``"exited"``. A program that could not be started
             ends with 126, or 127 without its loader, and the reason on standard error.
@@ -96,7 +96,7 @@ class Runner(Protocol):
     """A way to run programs of one platform on this host.
 
     Attributes:
-        name: ``native`` or ``binfmt``.
+        name: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
         emulated: whether instructions of another processor are emulated.
     """
 
@@ -120,3 +120,6 @@ class Runner(Protocol):
         max_output: int,
     ) -> RunResult:
         """Run ``command`` to its end."""
+
+    def launcher(self, program: Path) -> Path:
+        """Return a file that runs ``program`` as this does: itself where the kernel alone can."""

@@ -11,6 +11,7 @@ import time
 import warnings
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,8 +30,8 @@ from pytest_dockerbin.errors import (
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runners.chain import Decision, decide
 from pytest_dockerbin.runners.host import HostRunner
-from pytest_dockerbin.runners.proof import prove
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_dockerbin.results import Runner
+    from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -64,6 +66,7 @@ class Builder:
         say: gets a line when a process waits long for another one.
         warn: gets a line, once a session, when the cache folder can't be used.
         owner: the process whose end ends the builds of this one too: its parent.
+        choose_runner: gets what the settings say of a platform's runner, and may say otherwise.
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
@@ -77,12 +80,14 @@ class Builder:
         say: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
         owner: int | None = None,
+        choose_runner: Callable[[Platform, RunnerSpec], RunnerSpec] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
         self._say = say
         self._warn = warn or _warn
         self._owner = owner
+        self._choose_runner = choose_runner or (lambda _, spec: spec)
         self._watchdog = Watchdog()
         self.store, entries = self._open()
         self._maker = Maker(
@@ -96,7 +101,7 @@ class Builder:
         )
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
-        self._runners: dict[Platform, Runner | DockerbinError] = {}
+        self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -152,15 +157,20 @@ class Builder:
             StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
         """
-        job = Job.of(spec, platform, self.settings)
+        job = Job.of(spec, platform.built_as, self.settings)
         if job.name not in self._results:
-            waiting_for = (Job.of(spec, other, self.settings) for other in others)
+            waiting_for = (Job.of(spec, other.built_as, self.settings) for other in others)
             self._build_while_waiting(job, waiting_for)
             self._results[job.name] = self._build_once(job)
         found = self._results[job.name]
         if isinstance(found, DockerbinError):
             raise found
-        return replace(found, default_binary=spec.binary)
+        return replace(
+            found,
+            manifest=replace(found.manifest, platform=platform),
+            runner=partial(self.runner, platform),
+            default_binary=spec.binary,
+        )
 
     def mend(self, platform: Platform) -> None:
         """Put back what tests changed of the platform's programs; for the start of each test.
@@ -170,25 +180,25 @@ class Builder:
         """
         for job, stamps in list(self._stamps.items()):
             artifact = self._results.get(job.name)
-            if job.platform != platform or not isinstance(artifact, Artifact):
+            if job.platform != platform.built_as or not isinstance(artifact, Artifact):
                 continue
             if changed(artifact.path, stamps):
                 self._mend(job, artifact)
 
-    def runner(self, platform: Platform) -> Runner:
+    def runner(self, platform: Platform, model: str | None = None) -> Runner:
         """Return what runs programs of ``platform`` on this host; proved once in a session.
+
+        Args:
+            platform: whose programs.
+            model: a CPU model of QEMU's to run them on.
 
         Raises:
             EmulatorError: nothing does.
+            SettingsError: QEMU has no such CPU model, or a hook names no runner.
         """
-        found = self._runners.get(platform)
+        found = self._runners.get((platform, model))
         if found is None:
-            folder = self.store.once(
-                f"runner-{platform.slug}", _outcome(lambda folder: _prove(platform, folder))
-            )
-            outcome = _read_outcome(folder)
-            found = outcome if isinstance(outcome, DockerbinError) else self._host(platform)
-            self._runners[platform] = found
+            found = self._runners[platform, model] = self._find_runner(platform, model)
         if isinstance(found, DockerbinError):
             raise found
         return found
@@ -274,7 +284,7 @@ class Builder:
         return Artifact(
             path=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
-            runner=lambda: self.runner(job.platform),
+            runner=partial(self.runner, job.platform),
         )
 
     def _made(self, job: Job) -> Callable[[Path], None]:
@@ -329,13 +339,30 @@ class Builder:
             return False
         return True
 
-    def _host(self, platform: Platform) -> HostRunner:
-        factor = 1.0 if platform.native else self.settings.emulation_factor
+    def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
+        spec = self._choose_runner(platform, self.settings.runner_for(platform))
+        name = f"runner-{platform.slug}"
+        if model:
+            name += f"-{hashlib.sha256(model.encode()).hexdigest()[:12]}"
+        folder = self.store.once(
+            name,
+            _outcome(lambda folder: decide(spec, platform, folder, model=model).to_json()),
+        )
+        outcome = _read_outcome(folder)
+        if isinstance(outcome, DockerbinError):
+            return outcome
+        decision = Decision.from_json(outcome)
         return HostRunner(
-            name="native" if platform.native else "binfmt",
-            emulated=not platform.native,
+            name=decision.name,
+            emulated=decision.emulated,
             timeout=self.settings.run_timeout,
-            timeout_factor=factor,
+            timeout_factor=self.settings.emulation_factor if decision.emulated else 1.0,
+            prefix=decision.prefix,
+            variables=decision.variables,
+            argv0=decision.argv0,
+            version=decision.version,
+            cpu=decision.cpu,
+            launchers=self.store.path / "launchers",
         )
 
 
@@ -356,11 +383,6 @@ def _private_root(session: str) -> Path:
 
 def _result(job: Job) -> str:
     return f"build-{job.name}"
-
-
-def _prove(platform: Platform, folder: Path) -> dict[str, Any]:
-    prove(platform, folder)
-    return {}
 
 
 def _warn(line: str) -> None:

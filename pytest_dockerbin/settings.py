@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runner_spec import RunnerSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pytest_dockerbin.runner_spec import Runners
 
 Builders = tuple[tuple[Platform | None, str], ...]
 """Builder names by platform; None stands for every platform that is not named."""
@@ -65,6 +68,7 @@ class Settings:
         cache_max_age: seconds without use, after which a stored result is deleted.
         builders: buildx builders that win over a build's own ``builder``.
         default_builders: builders for builds that name none.
+        runners: what runs the programs of a platform; ``auto`` for those not named.
         build_timeout: seconds that a build may take.
         silence_timeout: seconds that a build may be silent.
         run_timeout: seconds that a program may run natively.
@@ -79,6 +83,7 @@ class Settings:
     cache_max_age: float = 14 * 86400.0
     builders: Builders = ()
     default_builders: Builders = ()
+    runners: Runners = ()
     build_timeout: float = 1800.0
     silence_timeout: float = 600.0
     run_timeout: float = 60.0
@@ -88,6 +93,11 @@ class Settings:
     def builder_for(self, platform: Platform, asked: str | None) -> str | None:
         """Return the builder for a platform: option, build setting, ini file, or buildx's own."""
         return _named(self.builders, platform) or asked or _named(self.default_builders, platform)
+
+    def runner_for(self, platform: Platform) -> RunnerSpec:
+        """Return what is to run the programs of a platform."""
+        fits = (spec for at, spec in self.runners if at in (None, platform))
+        return next(fits, RunnerSpec())
 
 
 def _named(builders: Builders, platform: Platform) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import resource
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.results import Kind, RunResult
+from pytest_dockerbin.runners.launcher import write_launcher
 from pytest_dockerbin.runners.mounts import is_noexec, mount_of
 from pytest_dockerbin.runners.process import follow
 
@@ -33,19 +35,42 @@ _QEMU_FAILED = 255  # QEMU's exit code when it can't load a program; programs ma
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostRunner:
-    """Executes the file itself.
+    """Executes the file itself, or a command that runs it.
 
     Attributes:
-        name: ``native`` or ``binfmt``.
+        name: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
         emulated: whether an emulator is started for the program.
         timeout: seconds that a run may take when it says nothing else.
         timeout_factor: what any limit is multiplied by.
+        prefix: words before the program.
+        variables: environment for the program's process, unless a run says otherwise.
+        argv0: the option of ``prefix`` for the name by which the program is called.
+        version: of the emulator, such as ``QEMU 7.2.22``.
+        cpu: the CPU model that was asked for, or that the platform means; else empty.
+        launchers: the folder of files that run a program as this does.
     """
 
     name: str
     emulated: bool = False
     timeout: float
     timeout_factor: float
+    prefix: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    argv0: str = ""
+    version: str = ""
+    cpu: str = ""
+    launchers: Path = Path("launchers")
+
+    def launcher(self, program: Path) -> Path:  # noqa: D102 (as the protocol says)
+        if not self.prefix and not self.variables:
+            return program
+        return write_launcher(
+            program,
+            self.launchers,
+            prefix=self.prefix,
+            variables=dict(self.variables),
+            argv0=self.argv0,
+        )
 
     def run(  # noqa: D102 (as the protocol says)
         self,
@@ -60,17 +85,21 @@ class HostRunner:
     ) -> RunResult:
         limit = (self.timeout if timeout is None else timeout) * self.timeout_factor
         data = input.encode() if isinstance(input, str) else input
+        program = Path(command[0])
+        command = (*self.prefix, *command)
         started = time.monotonic()
         try:
-            process = _start(command, data, env, cwd)
+            process = _start(command, data, {**dict(self.variables), **env}, cwd)
         except OSError as error:
-            code, kind, said = _why_not_started(Path(command[0]), error)
+            code, kind, said = _why_not_started(program, error)
             streams = (b"", f"dockerbin: {said}\n".encode())
         else:
             ended = follow(process, data, limit, max_output)
             streams = ended[:2]
             code = process.returncode
             kind = _kind(code, ended, emulated=self.emulated)
+            if code == -signal.SIGILL and self.cpu:
+                streams = (streams[0], streams[1] + _trap(self.cpu))
         stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
         return RunResult(
             args=command,
@@ -146,6 +175,14 @@ def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:
         said = f"{program} lies on {mount_of(program)}, which is mounted noexec"
         return 126, Kind.EXITED, f"{said}; name another folder: --dockerbin-cache-dir=DIR"
     raise error
+
+
+def _trap(cpu: str) -> bytes:
+    """Say what a bare signal does not: that the CPU model lacks what the program needs."""
+    return (
+        f"dockerbin: illegal instruction on baseline CPU {cpu}: the program needs a newer one; "
+        "was it built with -march=native, GOAMD64, target-cpu or the like?\n"
+    ).encode()
 
 
 def _kind(code: int, ended: Ended, *, emulated: bool) -> Kind:

@@ -1,71 +1,124 @@
-"""Proves that this host executes programs of a platform: by executing one."""
+"""Proves that programs of a platform run here: by running one."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pytest_dockerbin.errors import EmulatorError
-from pytest_dockerbin.runners.mounts import is_noexec, mount_of
 from pytest_dockerbin.runners.tiny import tiny_program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pytest_dockerbin.platforms import Platform
 
+_T = TypeVar("_T")
 _CODE = 42  # no shell, loader or emulator ends with it by itself
-_TRIES = 2  # an emulator may fail once under load
+_PATIENCE = 60.0  # seconds
+_QEMU = re.compile(r"qemu-\S+ version (\d[\w.]*)")
 
 
-def prove(platform: Platform, folder: Path) -> None:
-    """Execute a tiny program of ``platform``; return when it ran.
+class ProofError(Exception):
+    """A tiny program did not run; the message says what happened instead."""
 
-    Args:
-        platform: which platform to try.
-        folder: where the program may be written.
 
-    Raises:
-        EmulatorError: it did not run; the message says what happened.
-    """
+def write_tiny(platform: Platform, folder: Path) -> Path | None:
+    """Write a tiny program of ``platform`` into ``folder``; None where there is none of it."""
     program = tiny_program(platform, _CODE)
     if program is None:
-        raise _cannot(platform, f"there is no way to run {platform.os} programs here")
-    if platform.architecture == "amd64" and platform.variant and not platform.native:
-        raise _cannot(platform, f"its processor is not amd64/{platform.variant}")
+        return None
     file = folder / f"probe-{platform.slug}"
     file.write_bytes(program)
     file.chmod(0o700)
-    said = ""
-    for _ in range(_TRIES):
-        said = _try(file)
-        if not said:
-            return
-    if is_noexec(file):
-        raise EmulatorError.on_noexec(str(platform), mount_of(file))
-    raise _cannot(platform, said)
+    return file
 
 
-def _try(file: Path) -> str:
-    """Execute the file; return what went wrong, or nothing."""
+def prove(command: tuple[str, ...], variables: Mapping[str, str] | None = None) -> None:
+    """Run a command that ends with a tiny program; return when that ran.
+
+    Args:
+        command: the program, and what runs it before it.
+        variables: the environment beside PATH; nothing else is handed down.
+
+    Raises:
+        ProofError: it did not run.
+    """
+
+    def attempt() -> None:
+        run = _run(command, variables or {})
+        if run.returncode != _CODE:
+            raise _other_end(run)
+
+    _retried(attempt)
+
+
+def emulator_of(command: tuple[str, ...]) -> str:
+    """Return the version of the QEMU that a command leads to; nothing where it is none.
+
+    With ``QEMU_VERSION`` in its environment QEMU prints its version and runs nothing
+    (linux-user/main.c); everything else runs the tiny program.
+
+    Raises:
+        ProofError: neither happened.
+    """
+
+    def attempt() -> str:
+        run = _run(command, {"QEMU_VERSION": "1"})
+        version = qemu_version(run.stdout) if run.returncode == 0 else ""
+        if not version and run.returncode != _CODE:
+            raise _other_end(run)
+        return version
+
+    return _retried(attempt)
+
+
+def qemu_version(printed: str) -> str:
+    """Return ``QEMU 7.2.22`` from what QEMU prints of its version; nothing from other words."""
+    found = _QEMU.match(printed)
+    return f"QEMU {found[1]}" if found else ""
+
+
+def output_of(command: tuple[str, ...], variables: Mapping[str, str] | None = None) -> str:
+    """Return what a command prints instead of running a program: ``--version``, ``-cpu help``.
+
+    Raises:
+        ProofError: it can't be started.
+    """
+    return _run(command, variables or {}).stdout
+
+
+def _retried(attempt: Callable[[], _T]) -> _T:
+    """Try twice: an emulator may fail once under load."""
     try:
-        run = subprocess.run(
-            [file],
+        return attempt()
+    except ProofError:
+        return attempt()
+
+
+def _run(
+    command: tuple[str, ...], variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=60,
-            env={},  # QEMU_VERSION and its like would keep the program from running
+            timeout=_PATIENCE,
+            env={"PATH": os.environ.get("PATH", os.defpath), **variables},
+            encoding="utf-8",
+            errors="replace",
         )
     except OSError as error:
-        return f"{error.strerror or error}"
+        raise ProofError(error.strerror or str(error)) from None
     except subprocess.TimeoutExpired:
-        return "a tiny program did not end within 60 s"
-    if run.returncode == _CODE:
-        return ""
-    printed = " ".join(run.stderr.decode(errors="replace").split())
-    return f"a tiny program ended with {run.returncode} instead of {_CODE} {printed}".strip()
+        raise ProofError(f"a tiny program did not end within {_PATIENCE:.0f} s") from None
 
 
-def _cannot(platform: Platform, said: str) -> EmulatorError:
-    return EmulatorError.on_host(str(platform), platform.architecture, said)
+def _other_end(run: subprocess.CompletedProcess[str]) -> ProofError:
+    printed = " ".join(run.stderr.split())
+    said = f"a tiny program ended with {run.returncode} instead of {_CODE} {printed}"
+    return ProofError(said.strip())

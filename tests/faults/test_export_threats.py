@@ -240,7 +240,8 @@ def test_no_module_reads_tar(trial):
 
 VALUE_FLAGS = {
     "--platform", "--output", "--file", "--provenance", "--sbom", "--builder", "--target",
-    "--build-arg", "--build-context", "--network", "--progress", "--metadata-file",
+    "--build-arg", "--build-context", "--secret", "--network", "--progress",
+    "--metadata-file",
 }  # fmt: skip
 BARE_FLAGS = {"--no-cache", "--pull"}
 
@@ -288,6 +289,7 @@ def test_no_value_becomes_an_option(tmp_path, trial, times):
             "builder": chance.choice([word, "mine"]),
             "build_contexts": {"base": f"docker-image://{word}"},
             "network": chance.choice([word, "none"]),
+            "secrets": {chance.choice([word, "token"]): f"file:/keys/{word}"},
         }
         names = chance.sample(sorted(given), 3)
         try:
@@ -308,6 +310,11 @@ def test_no_value_becomes_an_option(tmp_path, trial, times):
             held &= [value for name, value in flags if name == flag] == [
                 f"{k}={v}" for k, v in pairs
             ]
+        held &= [
+            next(csv.reader(io.StringIO(value, newline=""), strict=True))
+            for name, value in flags
+            if name == "--secret"
+        ] == [[f"id={name}", f"src={source[5:]}"] for name, source in spec.secrets]
         held &= told.get("--target") == spec.target and told.get("--builder") == spec.builder
         held &= not any("\0" in value for _, value in flags if value)
         trial.hold(held, f"{word!r}: {flags} {rest}")

@@ -16,14 +16,15 @@ from rig import AMD64, DEADLINE, PROCESSES, lives, wait_until
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runner_spec import RunnerSpec
+from pytest_dockerbin.runners.chain import decide
 from pytest_dockerbin.runners.host import HostRunner
-from pytest_dockerbin.runners.proof import prove
 from pytest_dockerbin.runners.tiny import tiny_program
 
 
 def binary(path, platform=AMD64):
     runner = HostRunner(name="native", timeout=30.0, timeout_factor=1.0)
-    return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda: runner)
+    return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda _=None: runner)
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ def test_a_foreign_program_names_the_missing_handler(tmp_path, trial):
     for name in ("linux/s390x", "linux/loong64", "linux/ppc64le", "linux/riscv64"):
         platform = Platform.parse(name)
         try:
-            prove(platform, tmp_path)
+            decide(RunnerSpec(), platform, tmp_path)
         except DockerbinError:
             break
     else:

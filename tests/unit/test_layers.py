@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from linked import Linked, mac_program, windows_program
 
 import pytest_dockerbin
 
@@ -19,18 +20,20 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
-    {"platforms", "secret", "spec", "settings", "job", "artifact", "results"}
-    | {"executables", "progress", "redaction", "frontend", "dockerignore"},
+    {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
+    | {"executables", "progress", "redaction", "frontend", "dockerignore"}
+    | {"checks", "comparison"}
+    | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
-    | {"runners.proof", "runners.tiny"},
+    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
     {"maker", "session", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
-    {"fixtures", "plugin", "__main__"},
+    {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
 
@@ -49,6 +52,9 @@ OUTSIDE = {
         "runners.process",
     },
     "platformdirs": set(),
+    "elftools": {"inspection.elf"},
+    "pefile": {"inspection.pe"},
+    "macholib": {"inspection.macho"},
 }
 
 
@@ -148,6 +154,7 @@ def loaded_by(code, *watched):
 
 
 HEAVY = ("docker", "requests", "urllib3", "filelock", "ssl", "sqlite3", "platformdirs", "asyncio")
+READERS = ("elftools", "pefile", "macholib")
 
 
 def test_the_plugin_s_import_costs_nothing_of_what_builds_need():
@@ -157,6 +164,7 @@ def test_the_plugin_s_import_costs_nothing_of_what_builds_need():
         loaded_by(
             "import pytest_dockerbin.plugin",
             *HEAVY,
+            *READERS,
             *(f"pytest_dockerbin.{name}" for name in sorted(LAYERS[2] | LAYERS[3])),
         )
         == []
@@ -165,7 +173,24 @@ def test_the_plugin_s_import_costs_nothing_of_what_builds_need():
 
 def test_the_package_s_import_costs_nothing_at_all():
     watched = [f"pytest_dockerbin.{name}" for name in MODULES]
-    assert loaded_by("import pytest_dockerbin", "pytest", *HEAVY, *watched) == []
+    assert loaded_by("import pytest_dockerbin", "pytest", *HEAVY, *READERS, *watched) == []
+
+
+def test_programs_are_read_with_the_library_of_their_format_only(tmp_path):
+    """Tests that only run a program pay for none of them."""
+    written = {"elftools": bytes(Linked()), "pefile": windows_program(), "macholib": mac_program()}
+    code = "from pytest_dockerbin import Artifact, Binary, Platform, compare\n"
+    assert loaded_by(code, *READERS) == []
+    code += (
+        "from pathlib import Path\n"
+        "platform = Platform.parse('linux/amd64')\n"
+        "program = Binary(path=Path({!r}), platform=platform, size=0, sha256='', runner=None)\n"
+    )
+    for library, data in written.items():
+        path = tmp_path / library
+        path.write_bytes(data)
+        assert loaded_by(code.format(str(path)), *READERS) == []
+        assert loaded_by(code.format(str(path)) + "program.info", *READERS) == [library]
 
 
 def test_pytest_is_not_needed_to_build_in_a_script():

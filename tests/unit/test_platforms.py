@@ -37,7 +37,7 @@ def platforms():
         ("x86_64", "linux/amd64"),
         ("x86-64", "linux/amd64"),
         ("linux/x86_64", "linux/amd64"),
-        ("linux/amd64/v1", "linux/amd64"),
+        ("linux/amd64/v1", "linux/amd64/v1"),
         ("linux/amd64/v2", "linux/amd64/v2"),
         ("linux/amd64/v3", "linux/amd64/v3"),
         ("linux/amd64/v4", "linux/amd64/v4"),
@@ -192,8 +192,9 @@ def test_native_is_the_linux_platform_of_this_processor(monkeypatch, machine, ex
         ("aarch64", "linux", "linux/arm64/v9", False),
         ("aarch64", "linux", "linux/386", False),
         ("armv7l", "linux", "linux/arm/v7", True),
-        ("armv7l", "linux", "linux/arm/v6", True),
-        ("armv7l", "linux", "linux/arm/v5", True),
+        ("armv7l", "linux", "linux/arm/v6", False),
+        ("armv7l", "linux", "linux/arm/v5", False),
+        ("armv6l", "linux", "linux/arm/v6", True),
         ("armv6l", "linux", "linux/arm/v7", False),
         ("arm64", "darwin", "darwin/arm64", True),
         ("arm64", "darwin", "linux/arm64", False),
@@ -216,17 +217,18 @@ _V3 = f"{_V2} avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
 @pytest.mark.parametrize(
     ("flags", "levels"),
     [
-        ("fpu sse2", []),
-        (_V2, ["v2"]),
-        (_V3, ["v2", "v3"]),
-        (_V3.replace("bmi2", ""), ["v2"]),
-        (f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl", ["v2", "v3", "v4"]),
-        ("avx512f avx512bw avx512cd avx512dq avx512vl", []),
+        ("fpu sse2", ["v1"]),
+        (_V2, ["v1", "v2"]),
+        (_V3, ["v1", "v2", "v3"]),
+        (_V3.replace("bmi2", ""), ["v1", "v2"]),
+        (f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl", ["v1", "v2", "v3", "v4"]),
+        ("avx512f avx512bw avx512cd avx512dq avx512vl", ["v1"]),
     ],
 )
-def test_an_amd64_level_is_native_where_the_processor_has_all_its_instructions(
+def test_an_amd64_level_fits_where_the_processor_has_all_its_instructions(
     monkeypatch, tmp_path, flags, levels
 ):
+    """And it is native where the processor has no more than these."""
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n")
     monkeypatch.setattr("pytest_dockerbin.platforms.Path", lambda _: cpuinfo)
@@ -234,13 +236,24 @@ def test_an_amd64_level_is_native_where_the_processor_has_all_its_instructions(
     monkeypatch.setattr(sys, "platform", "linux")
     _host_has_level.cache_clear()
     try:
-        native = [v for v in ("v2", "v3", "v4") if Platform.parse(f"linux/amd64/{v}").native]
+        platforms = [Platform.parse(f"linux/amd64/{v}") for v in ("v1", "v2", "v3", "v4")]
+        fits = [p.variant for p in platforms if p.fits_host]
+        native = [p.variant for p in platforms if p.native]
     finally:
         _host_has_level.cache_clear()
-    assert native == levels
+    assert fits == levels
+    assert native == levels[-1:]
     assert Platform.parse("linux/amd64").native
 
 
 def test_an_amd64_level_is_not_native_where_nothing_tells_the_processor_s(monkeypatch, tmp_path):
     monkeypatch.setattr("pytest_dockerbin.platforms.Path", lambda _: tmp_path / "nowhere")
     assert not _host_has_level.__wrapped__("v2")
+
+
+def test_level_1_of_amd64_is_built_as_what_it_is_a_level_of():
+    """BuildKit knows no linux/amd64/v1: it is the program of linux/amd64 on an older processor."""
+    built = {text: str(Platform.parse(text).built_as) for text in ("amd64", "linux/amd64/v2")}
+    assert built == {"amd64": "linux/amd64", "linux/amd64/v2": "linux/amd64/v2"}
+    assert Platform.parse("linux/amd64/v1").built_as == Platform.parse("linux/amd64")
+    assert Platform.parse("linux/amd64/v1") != Platform.parse("linux/amd64")

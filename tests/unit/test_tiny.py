@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dockerbin.errors import EmulatorError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.results import Kind
 from pytest_dockerbin.runners.host import HostRunner
-from pytest_dockerbin.runners.proof import prove
+from pytest_dockerbin.runners.proof import ProofError, emulator_of, prove, write_tiny
 from pytest_dockerbin.runners.tiny import _MACHINES, tiny_program
 
 HOST = Platform.host()
@@ -64,72 +63,69 @@ def test_a_tiny_program_is_smaller_than_a_page(architecture):
     assert len(tiny_program(Platform.parse(f"linux/{architecture}"), 0)) < 200
 
 
-# -- the probe ------------------------------------------------------------------------------------
+# -- the proof ------------------------------------------------------------------------------------
 
 
 @on_linux
-def test_the_host_s_own_platform_is_proved(tmp_path):
-    prove(HOST, tmp_path)
+def test_this_machine_s_own_platform_is_proved(tmp_path):
+    command = (str(write_tiny(HOST, tmp_path)),)
+    prove(command)
+    assert emulator_of(command) == ""
 
 
-def test_an_emulator_s_variables_do_not_reach_the_probe(tmp_path, monkeypatch):
+def test_an_emulator_s_variables_do_not_reach_the_proof(tmp_path, monkeypatch):
     """QEMU_VERSION would make qemu print its version and end with 0."""
     monkeypatch.setenv("QEMU_VERSION", "1")
     monkeypatch.setenv("QEMU_STRACE", "1")
     for name in ("amd64", "arm64"):
         platform = Platform.parse(name)
         try:
-            prove(platform, tmp_path)
-        except EmulatorError as error:
+            prove((str(write_tiny(platform, tmp_path)),))
+        except ProofError as error:
             assert platform != HOST
             assert "Exec format error" in str(error)  # noqa: PT017
 
 
-@pytest.mark.parametrize(
-    ("platform", "said"),
-    [
-        ("windows/amd64", "there is no way to run windows programs here"),
-        ("darwin/arm64", "there is no way to run darwin programs here"),
-        ("linux/mips", "there is no way to run linux programs here"),
-    ],
-)
-def test_what_has_no_tiny_program_is_refused_without_trying(platform, said, tmp_path):
-    with pytest.raises(EmulatorError) as caught:
-        prove(Platform.parse(platform), tmp_path)
-    assert caught.value.summary == f"{platform} programs can't be run on this host: {said}"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_amd64_level_that_the_processor_lacks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pytest_dockerbin.platforms._host_has_level", lambda level: not level)
-    with pytest.raises(EmulatorError, match="its processor is not amd64/v4"):
-        prove(Platform.parse("linux/amd64/v4"), tmp_path)
+def script(folder, text):
+    """Return a command in the place of an emulator that behaves as the script says."""
+    file = folder / "emulator"
+    file.write_text(text)
+    file.chmod(0o700)
+    return (str(file),)
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("text", "said"),
     [
         ("#!/bin/sh\nexit 3\n", "a tiny program ended with 3 instead of 42"),
-        ("#!/bin/sh\necho 'qemu: uncaught' >&2\nexit 1\n", "instead of 42 qemu: uncaught"),
+        (
+            "#!/bin/sh\necho 'qemu: uncaught' >&2\nexit 1\n",
+            "a tiny program ended with 1 instead of 42 qemu: uncaught",
+        ),
         ("#!/bin/sh\nkill -SEGV $$\n", "a tiny program ended with -11 instead of 42"),
+        ("#!/bin/sh\nexit 0\n", "a tiny program ended with 0 instead of 42"),
         ("not a program", "Exec format error"),
         ("#!/no/such/emulator\n", "No such file or directory"),
     ],
 )
-def test_a_probe_that_fails_says_how(script, said, tmp_path, monkeypatch):
-    """In place of a broken emulator: a script that behaves like one."""
-    monkeypatch.setattr("pytest_dockerbin.runners.proof.tiny_program", lambda *_: script.encode())
-    with pytest.raises(EmulatorError) as caught:
-        prove(Platform.parse("linux/arm64"), tmp_path)
-    assert said in caught.value.summary
-    assert "--install arm64" in caught.value.hint
-    assert "\n" not in caught.value.summary
+@pytest.mark.parametrize("ask", [prove, emulator_of])
+def test_a_proof_that_fails_says_how(ask, text, said, tmp_path):
+    with pytest.raises(ProofError) as caught:
+        ask(script(tmp_path, text))
+    assert str(caught.value) == said
 
 
-def test_a_probe_that_fails_once_is_tried_again(tmp_path, monkeypatch):
-    script = f"#!/bin/sh\nmkdir {tmp_path}/once 2>/dev/null && exit 1\nexit 42\n"
-    monkeypatch.setattr("pytest_dockerbin.runners.proof.tiny_program", lambda *_: script.encode())
-    prove(Platform.parse("linux/arm64"), tmp_path)
+@pytest.mark.parametrize("ask", [prove, emulator_of])
+def test_a_proof_that_fails_once_is_tried_again(ask, tmp_path):
+    ask(script(tmp_path, f"#!/bin/sh\nmkdir {tmp_path}/once 2>/dev/null && exit 1\nexit 42\n"))
+    assert (tmp_path / "once").exists()
+
+
+def test_qemu_tells_its_version_where_it_is_asked(tmp_path):
+    printed = "qemu-arm version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)"
+    command = script(tmp_path, f'#!/bin/sh\ntest $QEMU_VERSION || exit 42\necho "{printed}"\n')
+    assert emulator_of(command) == "QEMU 7.2.22"
+    prove(command)
 
 
 # -- the runner -----------------------------------------------------------------------------------
