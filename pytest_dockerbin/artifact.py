@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class FindRunner(Protocol):
-    """Finds what runs a platform's programs; asked when one is to be run, not before."""
+    """Finds what runs a program; asked when it is to be run, not before."""
 
-    def __call__(self, model: str | None = None) -> Runner:
-        """Return it, for a CPU model where one is asked for."""
+    def __call__(self, program: Path, model: str | None = None) -> Runner:
+        """Return it for the exported file ``program``, on a CPU model where one is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +278,7 @@ class Binary(Checks, os.PathLike[str]):
             SettingsError: QEMU has no such CPU model.
             RunError: only with ``check``.
         """
-        result = self.runner(cpu).run(
+        result = self.runner(self.path, cpu).run(
             (str(self.path), *(os.fspath(arg) for arg in args)),
             input=input,
             env=_environment(env or {}, pass_env),
@@ -306,7 +306,7 @@ class Binary(Checks, os.PathLike[str]):
         Raises:
             UnavailableError: this host can't run the platform.
         """
-        return self.runner().launcher(self.path)
+        return self.runner(self.path).launcher(self.path)
 
     def __fspath__(self) -> str:
         try:

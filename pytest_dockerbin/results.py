@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.progress import clean
@@ -92,6 +92,18 @@ def _last_lines(name: str, text: str | bytes, most: int = 40) -> Iterable[str]:
         yield f"| {clean(line)}"  # a line of its own words is never a CI service's command
 
 
+class Sysroot(NamedTuple):
+    """Where dynamic programs of a platform find their loader and libraries.
+
+    Attributes:
+        folder: stands for the root of the file system.
+        loader: the path inside it of the loader that the program names, without a leading ``/``.
+    """
+
+    folder: Path
+    loader: str
+
+
 class Runner(Protocol):
     """A way to run programs of one platform on this host.
 
@@ -120,6 +132,9 @@ class Runner(Protocol):
         max_output: int,
     ) -> RunResult:
         """Run ``command`` to its end."""
+
+    def with_sysroot(self, sysroot: Sysroot) -> Runner:
+        """Return a runner like this whose programs find loader and libraries in ``sysroot``."""
 
     def launcher(self, program: Path) -> Path:
         """Return a file that runs ``program`` as this does: itself where the kernel alone can."""

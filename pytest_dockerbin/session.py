@@ -35,12 +35,13 @@ from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
+from pytest_dockerbin.sysroot import export_sysroot
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_dockerbin.results import Runner
+    from pytest_dockerbin.results import Runner, Sysroot
     from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
@@ -101,6 +102,7 @@ class Builder:
         )
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
+        self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
         self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
 
     def __enter__(self) -> Self:
@@ -168,7 +170,7 @@ class Builder:
         return replace(
             found,
             manifest=replace(found.manifest, platform=platform),
-            runner=partial(self.runner, platform),
+            runner=partial(self._runner_of, spec, platform),
             default_binary=spec.binary,
         )
 
@@ -284,7 +286,7 @@ class Builder:
         return Artifact(
             path=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
-            runner=partial(self.runner, job.platform),
+            runner=partial(self._runner_of, job.spec, job.platform),
         )
 
     def _made(self, job: Job) -> Callable[[Path], None]:
@@ -338,6 +340,20 @@ class Builder:
         except DockerbinError:
             return False
         return True
+
+    def _runner_of(
+        self, spec: BuildSpec, platform: Platform, program: Path, model: str | None = None
+    ) -> Runner:
+        """Return what runs one exported program, with its sysroot where the build names one."""
+        runner = self.runner(platform, model)
+        if spec.sysroot_target is None:
+            return runner
+        asked = (spec.export_key(), spec.sysroot_target, platform, program)
+        if asked not in self._sysroots:
+            build = partial(self.build, platform=platform)
+            self._sysroots[asked] = export_sysroot(build, spec, program, platform)
+        sysroot = self._sysroots[asked]
+        return runner.with_sysroot(sysroot) if sysroot else runner
 
     def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
         spec = self._choose_runner(platform, self.settings.runner_for(platform))

@@ -173,7 +173,9 @@ class Suite:
         """Return the program of the ``dockerbin_binary`` fixture."""
         with self._outcomes(platform):
             self.builder.runner(platform)
-            return artifact.binary()
+            binary = artifact.binary()
+            binary.runner(binary.path)  # its sysroot is built here, not in the test
+            return binary
 
     def require_runner(self, platform: Platform) -> None:
         """End the test here, before anything is built for it, if its program can't be run."""

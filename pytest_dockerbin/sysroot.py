@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from pytest_dockerbin.errors import ArtifactError, SettingsError
 from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.inspection import read_info
+from pytest_dockerbin.results import Sysroot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -140,8 +141,8 @@ def find_stage(dockerfile: Path, stage: str) -> None:
 
 def export_sysroot(
     build: Callable[[BuildSpec], Artifact], spec: BuildSpec, program: Path, platform: Platform
-) -> Path | None:
-    """Return a folder with the loader and libraries of a program; None when it needs none.
+) -> Sysroot | None:
+    """Return the loader and libraries of a program, copied; None when it needs none.
 
     Args:
         build: builds a spec for ``platform``.
@@ -158,10 +159,11 @@ def export_sysroot(
     if wanted is None or spec.sysroot_target is None:
         return None
     find_stage(spec.dockerfile, spec.sysroot_target)
+    loader = str(PurePosixPath(wanted.interpreter)).lstrip("/")
     for _ in range(_MOST_ROUNDS):
         lines = wanted.instructions(spec.sysroot_target, platform)
         copied = build(replace(spec, target=STAGE, appended=lines, sysroot_target=None))
-        if not (copied / wanted.interpreter.lstrip("/")).is_file():
+        if not (copied / loader).is_file():
             raise ArtifactError.no_loader_in_stage(
                 str(platform), wanted.interpreter, spec.sysroot_target
             )
@@ -169,4 +171,4 @@ def export_sysroot(
         if more.names == wanted.names:
             break
         wanted = more
-    return copied.path
+    return Sysroot(copied.path, loader)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from pytest_dockerbin.runners.process import follow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pytest_dockerbin.results import Sysroot
     from pytest_dockerbin.runners.process import Ended
 
 _BUSY_PATIENCE = 2.0  # seconds
@@ -60,6 +61,19 @@ class HostRunner:
     version: str = ""
     cpu: str = ""
     launchers: Path = Path("launchers")
+
+    def with_sysroot(self, sysroot: Sysroot) -> HostRunner:  # noqa: D102 (as the protocol says)
+        folder = str(sysroot.folder)
+        if self.name == "qemu":
+            return replace(self, prefix=(*self.prefix, "-L", folder))  # the last one counts
+        if self.emulated:
+            variables = {**dict(self.variables), "QEMU_LD_PREFIX": folder}
+            return replace(self, variables=tuple(variables.items()))
+        # this host's kernel would start this host's loader
+        loader = sysroot.folder / sysroot.loader
+        libraries = os.pathsep.join(dict.fromkeys((f"{folder}/lib", str(loader.parent))))
+        words = (str(loader), "--library-path", libraries)
+        return replace(self, prefix=(*self.prefix, *words))
 
     def launcher(self, program: Path) -> Path:  # noqa: D102 (as the protocol says)
         if not self.prefix and not self.variables:

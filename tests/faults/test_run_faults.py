@@ -24,7 +24,7 @@ from pytest_dockerbin.runners.tiny import tiny_program
 
 def binary(path, platform=AMD64):
     runner = HostRunner(name="native", timeout=30.0, timeout_factor=1.0)
-    return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda _=None: runner)
+    return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda *_: runner)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Tree:
         return Artifact(
             path=self.path,
             manifest=Manifest(platform=platform, files=files, build=RECORD),
-            runner=lambda _=None: HostRunner(name="native", timeout=30, timeout_factor=1),
+            runner=lambda *_: HostRunner(name="native", timeout=30, timeout_factor=1),
             default_binary=default_binary,
         )
 

@@ -58,7 +58,7 @@ def binary(folder):
             platform=Platform.parse("linux/arm64"),
             size=0,
             sha256="",
-            runner=runner or (lambda _=None: made),
+            runner=runner or (lambda *_: made),
         )
 
     return make

@@ -30,7 +30,7 @@ LAYERS = (
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
     | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
-    {"maker", "session", "cache_command"},
+    {"maker", "session", "sysroot", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
