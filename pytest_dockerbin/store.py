@@ -23,7 +23,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from contextlib import contextmanager, nullcontext, suppress
 from math import inf
 from pathlib import Path
@@ -171,8 +170,9 @@ class SessionStore:
 
     @contextmanager
     def _staging(self, name: str) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=self.path / "staging"))
-        with self._guard(folder):
+        folder = self.path / "staging" / f"{name}.{os.urandom(8).hex()}"
+        with self._guard(folder):  # before it is there: a kill in between would leave it
+            folder.mkdir(mode=0o700)
             try:
                 yield folder
             finally:

@@ -113,7 +113,7 @@ def _watch() -> None:
     _end_groups([int(what) for kind, what in noted if kind == _GROUP])
     for kind, what in noted:
         if kind == _FOLDER:
-            shutil.rmtree(what, ignore_errors=True)
+            _delete(what)
 
 
 def _end_groups(groups: list[int]) -> None:
@@ -124,9 +124,22 @@ def _end_groups(groups: list[int]) -> None:
                 os.killpg(group, number)
             except ProcessLookupError:
                 groups.remove(group)
-        while groups and number == signal.SIGTERM and time.monotonic() < deadline:
+        while groups and time.monotonic() < deadline:
             time.sleep(0.02)
             groups[:] = [group for group in groups if _lives(group)]
+        deadline = time.monotonic() + _PATIENCE  # they write until they are gone
+
+
+def _delete(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.isdir(folder):  # noqa: PTH112 (no pathlib: this starts in 10 ms)
+        return
+    for base, below, _ in os.walk(folder):  # images have folders that their owner may not write to
+        for path in (base, *(f"{base}/{name}" for name in below)):
+            if not os.path.islink(path):  # noqa: PTH114
+                with suppress(OSError):
+                    os.chmod(path, 0o700)  # noqa: PTH101
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lives(group: int) -> bool:

@@ -405,7 +405,7 @@ def test_it(dockerbin, dockerbin_platform, number, turn):
             lambda: path.open("r+b").write(b"X"),
             lambda: (path.unlink(), path.symlink_to("/bin/sh")),
             lambda: (path.unlink(), path.mkdir()),
-            lambda: path.parent.rename(path.parent.with_name("gone")),
+            lambda: path.parent.rename(path.parent.with_name("gone-%d" % number)),
             lambda: (path.write_bytes(b"evil"), os.utime(path, (1, 1))),
         ][number % 9]()
 """
@@ -434,7 +434,8 @@ def test_processes_at_once_build_each_key_once(bench, docker, trial, times):
         bench.input(f"round {number}")
         docker.forget()
         # half of them are one session's workers, the others sessions of their own
-        sessions = [bench.session(session="shared" if index % 2 else None) for index in range(16)]
+        shared = f"shared-{number}"
+        sessions = [bench.session(session=shared if index % 2 else None) for index in range(16)]
         for session in sessions:
             session.go()
         results = [session.result() for session in sessions]
