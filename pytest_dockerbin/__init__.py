@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         WrongPlatformError,
     )
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.results import Kind, RunResult
+    from pytest_dockerbin.results import Kind, RunningProgram, RunResult
     from pytest_dockerbin.session import Builder
     from pytest_dockerbin.settings import CacheMode, Settings
     from pytest_dockerbin.spec import BuildSpec
@@ -58,6 +58,7 @@ __all__ = [
     "Platform",
     "RunError",
     "RunResult",
+    "RunningProgram",
     "Settings",
     "SettingsError",
     "StoppedError",
@@ -70,7 +71,7 @@ __all__ = [
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "platforms": ("Platform",),
-    "results": ("Kind", "RunResult"),
+    "results": ("Kind", "RunningProgram", "RunResult"),
     "session": ("Builder",),
     "settings": ("CacheMode", "Settings"),
     "spec": ("BuildSpec",),

@@ -331,6 +331,7 @@ class Builder:
             emulated=not platform.native,
             timeout=self.settings.run_timeout,
             timeout_factor=factor,
+            guard=self._watchdog.programs,
         )
 
 
