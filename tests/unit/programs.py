@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import struct
 
+import elf
+
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.tiny import tiny_program
 
@@ -29,3 +31,14 @@ def arm64(*words):
     data = tiny_program(ARM64, 0)
     text = struct.pack(f"<{len(words)}I", *words)
     return data[:START] + text + data[START + len(text) :]
+
+
+def dynamic(loader):
+    """Return an arm64 program that names a loader, with a segment to map, as QEMU wants it."""
+    name = loader.encode() + b"\0"
+    at = 64 + 2 * 56
+    size = at + len(name)
+    interpreter = struct.pack("<IIQQQQQQ", elf.PT_INTERP, 4, at, at, at, len(name), len(name), 1)
+    everything = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 0x10000)
+    header = elf.header(elf.ARM64, elf.ET_EXEC, 64, "<", offset=64, count=2)
+    return header + interpreter + everything + name

@@ -310,7 +310,7 @@ def test_a_result_says_what_failed():
 )
 def test_a_failure_is_told_with_how_it_ended(script, given, words):
     result = shell(script, **given)
-    with pytest.raises(Exception, match="^/bin/sh") as caught:
+    with pytest.raises(Exception, match=r"^/bin/sh") as caught:
         result.check()
     assert words in str(caught.value)
     assert str(result) == str(caught.value)
