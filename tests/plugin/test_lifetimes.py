@@ -103,7 +103,7 @@ def test_a_program_of_a_wider_fixture_ends_with_the_fixture(pytester):
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
 
 
-@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)", "os._exit(0)"])
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)", "os._exit(0)"])
 def test_nothing_is_left_when_pytest_ends(pytester, end):
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
