@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.results import Kind, RunResult
+    from pytest_dockerbin.results import Kind, RunningProgram, RunResult
     from pytest_dockerbin.secret import Secret
     from pytest_dockerbin.session import Builder
     from pytest_dockerbin.settings import CacheMode, Settings
@@ -64,6 +64,7 @@ __all__ = [
     "Platform",
     "RunError",
     "RunResult",
+    "RunningProgram",
     "Secret",
     "SecretError",
     "Settings",
@@ -82,7 +83,7 @@ _HOMES = {
     "comparison": ("Comparison", "compare"),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
-    "results": ("Kind", "RunResult"),
+    "results": ("Kind", "RunningProgram", "RunResult"),
     "secret": ("Secret",),
     "session": ("Builder",),
     "settings": ("CacheMode", "Settings"),

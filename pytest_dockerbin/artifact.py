@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,12 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.results import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import IO
 
     from pytest_dockerbin.inspection.info import BinaryInfo
-    from pytest_dockerbin.results import Runner, RunResult
+    from pytest_dockerbin.results import Runner, RunningProgram, RunResult
+
+_MOST_OUTPUT = 8 * 2**20  # bytes of a stream
 
 
 class FindRunner(Protocol):
@@ -243,7 +248,7 @@ class Binary(Checks, os.PathLike[str]):
 
         return read_info(self.path, self.platform)
 
-    def run(  # noqa: PLR0913 (each says something else of one run)
+    def run(  # noqa: PLR0913 (subprocess's keywords, and few of ours)
         self,
         *args: str | os.PathLike[str],
         input: str | bytes | None = None,  # noqa: A002 (subprocess's name for it)
@@ -253,10 +258,13 @@ class Binary(Checks, os.PathLike[str]):
         timeout: float | None = None,
         check: bool = False,
         text: bool = True,
-        max_output: int = 8 * 2**20,
+        max_output: int = _MOST_OUTPUT,
         cpu: str | None = None,
+        wrapper: Iterable[str | os.PathLike[str]] = (),
     ) -> RunResult:
         """Run the program to its end and return what it gave; a failure is no exception.
+
+        When it has ended, all that it began is ended too, wherever that went.
 
         Args:
             args: its arguments.
@@ -272,17 +280,17 @@ class Binary(Checks, os.PathLike[str]):
                 that writes more has the kind ``output-limit``.
             text: decode both streams as UTF-8; undecodable bytes are replaced.
             cpu: run it on this CPU model of QEMU's, such as ``cortex-a53``; a native program too.
+            wrapper: words before the whole command, such as ``("strace", "-f")``.
 
         Raises:
             UnavailableError: this host can't run the platform, or not on that CPU model.
             SettingsError: QEMU has no such CPU model.
             RunError: only with ``check``.
+            OSError: there is no such working folder or wrapper, or the file may not be executed.
         """
         result = self.runner(self.path, cpu).run(
-            (str(self.path), *(os.fspath(arg) for arg in args)),
+            self._invocation(args, _environment(env or {}, pass_env), cwd, wrapper),
             input=input,
-            env=_environment(env or {}, pass_env),
-            cwd=Path(cwd) if cwd is not None else None,
             timeout=timeout,
             text=text,
             max_output=max_output,
@@ -290,6 +298,68 @@ class Binary(Checks, os.PathLike[str]):
         if check:
             result.check()
         return result
+
+    def popen(  # noqa: PLR0913 (subprocess's keywords, and few of ours)
+        self,
+        *args: str | os.PathLike[str],
+        env: Mapping[str, str] | None = None,
+        pass_env: Iterable[str] = (),
+        cwd: str | os.PathLike[str] | None = None,
+        stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+        stdout: int | IO[bytes] | None = subprocess.PIPE,
+        stderr: int | IO[bytes] | None = subprocess.PIPE,
+        text: bool = True,
+        max_output: int = _MOST_OUTPUT,
+        cpu: str | None = None,
+        wrapper: Iterable[str | os.PathLike[str]] = (),
+    ) -> RunningProgram:
+        """Start the program and return at once: for servers, and to speak with it.
+
+        It is ended with all that it began at the end of the test, or of the fixture that started
+        it, and when pytest ends, whatever ends that.
+
+        Args:
+            args: its arguments.
+            env: as for `run`, and so ``pass_env``, ``cwd``, ``text`` and ``wrapper``.
+            pass_env: see there.
+            cwd: see there.
+            stdin: as `subprocess.Popen` takes it: ``PIPE`` to write to it.
+            stdout: likewise; it is read for you by default, so the program never waits for a
+                reader.
+            stderr: likewise.
+            text: see there.
+            max_output: bytes of each stream that are kept, of its end.
+            cpu: see there.
+            wrapper: see there.
+
+        Raises:
+            UnavailableError: this host can't run the platform.
+            RunError: it can't be started: no loader, wrong platform.
+            OSError: there is no such working folder or wrapper, or the file may not be executed.
+        """
+        return self.runner(self.path, cpu).popen(
+            self._invocation(args, _environment(env or {}, pass_env), cwd, wrapper),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            text=text,
+            max_output=max_output,
+        )
+
+    def _invocation(
+        self,
+        args: Iterable[str | os.PathLike[str]],
+        env: Mapping[str, str],
+        cwd: str | os.PathLike[str] | None,
+        wrapper: Iterable[str | os.PathLike[str]],
+    ) -> Command:
+        return Command(
+            program=self.path,
+            args=tuple(os.fspath(arg) for arg in args),
+            env=env,
+            cwd=Path(cwd) if cwd is not None else None,
+            wrapper=tuple(os.fspath(word) for word in wrapper),
+        )
 
     def command(self, *args: str | os.PathLike[str]) -> list[str]:
         """Return the command that runs the program with ``args``, for `subprocess`."""

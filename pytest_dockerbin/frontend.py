@@ -1,6 +1,7 @@
 """Changes a Dockerfile on its way to BuildKit: what is built is then a copy of it.
 
-``frontend="builtin"`` takes the ``# syntax=`` line out, so that BuildKit's builtin frontend reads it.
+``frontend="builtin"`` takes the ``# syntax=`` line out, so that BuildKit's builtin frontend reads
+it.
 
 An empty ``BUILDKIT_SYNTAX`` does not switch the line off, and replacing it by a comment would end
 the block of parser directives and lose ``# escape=`` and ``# check=`` behind it. So the line is

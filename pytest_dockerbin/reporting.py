@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.platforms import Platform
@@ -29,13 +30,14 @@ STOP = "dockerbin_stop"
 
 
 def register(config: pytest.Config) -> None:
-    """Add the reporting to the run, once."""
+    """Add the reporting to the run, and the ends of programs, once."""
     plugins = config.pluginmanager
     if not plugins.has_plugin("dockerbin-reporter"):
         folding = ErrorFolding()
         plugins.register(folding, "dockerbin-folding")
         plugins.register(ErrorUnfolding(folding), "dockerbin-unfolding")
         plugins.register(Reporter(config), "dockerbin-reporter")
+        plugins.register(Lifetimes(), "dockerbin-lifetimes")
 
 
 def header(config: pytest.Config) -> str:

@@ -379,6 +379,7 @@ class Builder:
             version=decision.version,
             cpu=decision.cpu,
             launchers=self.store.path / "launchers",
+            guard=self._watchdog.programs,
         )
 
 

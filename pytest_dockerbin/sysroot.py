@@ -97,11 +97,13 @@ class Libraries:
             *(f"/lib/{multiarch}", f"/usr/lib/{multiarch}", str(loader.parent)),
             *("/usr/local/lib", "/usr/local/lib64"),
         ]
-        lines = [f"FROM scratch AS {STAGE}"]
         # glibc looks into /lib on Debian and beside itself on Fedora, musl into /lib
-        for dest in dict.fromkeys(("/lib", str(loader.parent))):
-            lines.append(_copy(stage, folders, (loader.name, *self.names), dest))
-        lines += [_copy(stage, [folder], self.names, folder) for folder in self.folders]
+        searched = dict.fromkeys(("/lib", str(loader.parent)))
+        lines = [
+            f"FROM scratch AS {STAGE}",
+            *(_copy(stage, folders, (loader.name, *self.names), dest) for dest in searched),
+            *(_copy(stage, [folder], self.names, folder) for folder in self.folders),
+        ]
         return "\n".join((*lines, ""))
 
 

@@ -3,7 +3,8 @@
 A SIGKILL, and a SIGTERM too, ends pytest without any teardown: the docker client it started would
 go on for as long as the build takes. So a second, tiny process holds the reading end of a pipe from
 the first build on. When the pipe closes, whatever closed it, the watchdog ends the process groups
-that are still noted and deletes the folders that are still noted.
+that are still noted, deletes the folders that are still noted, and ends the exported programs that
+the dead process started, with all that they began.
 Measured against the alternative, ``PR_SET_PDEATHSIG`` set between fork and exec: that is Linux's
 only, follows the thread that forked and not the process, and forbids posix_spawn.
 """
@@ -19,14 +20,14 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PATIENCE = 2.0  # seconds between asking a process group to end and forcing it
-_GROUP, _FOLDER = "group", "folder"
+_GROUP, _FOLDER, _FAMILY = "group", "folder", "family"
 
 
 class Watchdog:
@@ -35,6 +36,7 @@ class Watchdog:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._family: str | None = None
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
@@ -49,6 +51,12 @@ class Watchdog:
         """Have the folder deleted if this process is killed inside the ``with`` block."""
         with self._noted(_FOLDER, str(path)):
             yield
+
+    def programs(self, family: int) -> None:
+        """Have the programs of a `lineage.family` ended if this process is killed from now on."""
+        if self._family is None:
+            self._family = str(family)
+            self._tell("+", _FAMILY, self._family)
 
     @contextmanager
     def _noted(self, kind: str, what: str) -> Iterator[None]:
@@ -73,10 +81,14 @@ class Watchdog:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._process = None
+        self._family = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Let the watchdog end; nothing is noted any more."""
+        if self._family is not None:
+            self._tell("-", _FAMILY, self._family)
+            self._family = None
         with self._lock:
             if self._process is not None and self._process.stdin is not None:
                 with suppress(BrokenPipeError):
@@ -114,6 +126,16 @@ def _watch() -> None:
     for kind, what in noted:
         if kind == _FOLDER:
             _delete(what)
+        elif kind == _FAMILY:
+            _end_programs(int(what))
+
+
+def _end_programs(family: int) -> None:
+    # only now, and by the package's place: this file is started alone and with nothing on the path
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    from pytest_dockerbin.runners.lineage import end_family  # noqa: PLC0415
+
+    end_family(family)
 
 
 def _end_groups(groups: list[int]) -> None:

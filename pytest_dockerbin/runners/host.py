@@ -1,37 +1,32 @@
-"""Runs programs on this host: by its own processor, or by an emulator that the kernel starts.
+"""Runs programs on this host: by its own processor, or by an emulator.
 
 The kernel's ``binfmt_misc`` starts an emulator for a foreign program (Linux documentation,
-"Kernel Support for miscellaneous Binary Formats"), so both ways are a plain execution; what differs
-is what the result must be told by.
+"Kernel Support for miscellaneous Binary Formats"), or we do, by name: so every way is a plain
+execution, and what differs is the words before the program.
 """
 
 from __future__ import annotations
 
-import errno
-import re
-import resource
-import signal
+import os
 import subprocess
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from pytest_dockerbin.executables import read_executable
-from pytest_dockerbin.results import Kind, RunResult
+from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.results import RunResult
 from pytest_dockerbin.runners.launcher import write_launcher
-from pytest_dockerbin.runners.mounts import is_noexec, mount_of
-from pytest_dockerbin.runners.process import follow
+from pytest_dockerbin.runners.lineage import family
+from pytest_dockerbin.runners.process import Process, Usage, follow
+from pytest_dockerbin.runners.refusal import refusal, why_not_started
+from pytest_dockerbin.runners.running import HostProgram
+from pytest_dockerbin.runners.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable
 
-    from pytest_dockerbin.results import Sysroot
-    from pytest_dockerbin.runners.process import Ended
-
-_BUSY_PATIENCE = 2.0  # seconds
-_QEMU_FAILED = 255  # QEMU's exit code when it can't load a program; programs may use it too
+    from pytest_dockerbin.results import Command, RunningProgram, Sysroot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +44,8 @@ class HostRunner:
         version: of the emulator, such as ``QEMU 7.2.22``.
         cpu: the CPU model that was asked for, or that the platform means; else empty.
         launchers: the folder of files that run a program as this does.
+        guard: told `lineage.family` before a program starts, so that somebody ends its programs
+            if this process is killed.
     """
 
     name: str
@@ -61,6 +58,7 @@ class HostRunner:
     version: str = ""
     cpu: str = ""
     launchers: Path = Path("launchers")
+    guard: Callable[[int], object] = bool
 
     def with_sysroot(self, sysroot: Sysroot) -> HostRunner:  # noqa: D102 (as the protocol says)
         folder = str(sysroot.folder)
@@ -88,126 +86,99 @@ class HostRunner:
 
     def run(  # noqa: D102 (as the protocol says)
         self,
-        command: tuple[str, ...],
+        command: Command,
         *,
         input: str | bytes | None,  # noqa: A002
-        env: Mapping[str, str],
-        cwd: Path | None,
         timeout: float | None,
         text: bool,
         max_output: int,
     ) -> RunResult:
         limit = (self.timeout if timeout is None else timeout) * self.timeout_factor
         data = input.encode() if isinstance(input, str) else input
-        program = Path(command[0])
-        command = (*self.prefix, *command)
         started = time.monotonic()
-        try:
-            process = _start(command, data, {**dict(self.variables), **env}, cwd)
-        except OSError as error:
-            code, kind, said = _why_not_started(program, error)
-            streams = (b"", f"dockerbin: {said}\n".encode())
-        else:
-            ended = follow(process, data, limit, max_output)
-            streams = ended[:2]
-            code = process.returncode
-            kind = _kind(code, ended, emulated=self.emulated)
-            if code == -signal.SIGILL and self.cpu:
-                streams = (streams[0], streams[1] + _trap(self.cpu))
+        streams, end, usage = self._run(command, data, limit, max_output)
         stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
         return RunResult(
-            args=command,
-            returncode=code,
+            args=self._words(command),
+            returncode=end.returncode,
             stdout=stdout,  # type: ignore[arg-type] # bytes only for text=False, as documented
             stderr=stderr,  # type: ignore[arg-type]
             duration=time.monotonic() - started,
             runner=self.name,
             emulated=self.emulated,
-            kind=kind,
+            kind=end.kind,
+            max_rss=usage.max_rss,
+            cpu_time=usage.cpu_time,
+            emulator=self.version,
+            emulator_said=end.emulator_said,
+            hint=end.hint,
         )
 
+    def _run(
+        self, command: Command, data: bytes | None, limit: float, max_output: int
+    ) -> tuple[tuple[bytes, bytes], Verdict, Usage]:
+        stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
+        process = self._start(command, stdin, subprocess.PIPE, subprocess.PIPE)
+        if isinstance(process, Verdict):
+            return (b"", process.stderr), process, Usage(0.0, None)
+        ended = follow(process, data, limit, max_output)
+        assert process.returncode is not None  # noqa: S101 (it was followed to its end)
+        end = verdict(
+            command.program,
+            code=process.returncode,
+            stderr=ended.stderr,
+            in_time=ended.in_time,
+            whole=ended.whole,
+            emulated=self.emulated,
+            cpu=self.cpu,
+        )
+        return (ended.stdout, end.stderr), end, process.end()
 
-def _start(
-    command: tuple[str, ...], data: bytes | None, env: Mapping[str, str], cwd: Path | None
-) -> subprocess.Popen[bytes]:
-    """Start the program; wait a little for whoever still has it open for writing.
+    def popen(  # noqa: D102 (as the protocol says)
+        self,
+        command: Command,
+        *,
+        stdin: int | IO[bytes] | None,
+        stdout: int | IO[bytes] | None,
+        stderr: int | IO[bytes] | None,
+        text: bool,
+        max_output: int,
+    ) -> RunningProgram:
+        process = self._start(command, stdin, stdout, stderr)
+        if isinstance(process, Verdict):
+            said = process.stderr.decode(errors="replace").removeprefix("dockerbin: ").strip()
+            raise RunError(said, hint=process.hint or None)
+        return HostProgram(
+            process,
+            args=self._words(command),
+            text=text,
+            max_output=max_output,
+            factor=self.timeout_factor,
+        )
 
-    A process that was forked while the file was being written holds it open until it executes
-    something itself, and the kernel refuses to start it meanwhile (golang/go#22315).
-    """
-    deadline = time.monotonic() + _BUSY_PATIENCE
-    while True:
+    def _start(
+        self,
+        command: Command,
+        stdin: int | IO[bytes] | None,
+        stdout: int | IO[bytes] | None,
+        stderr: int | IO[bytes] | None,
+    ) -> Process | Verdict:
+        """Start the program; or tell why not."""
+        env = {**dict(self.variables), **command.env}
+        if self.prefix and (refused := refusal(command.program, self.prefix, env)):
+            return refused
+        self.guard(family())
         try:
-            with _no_core_files():
-                return subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    env=env,
-                    cwd=cwd,
-                    start_new_session=True,
-                )
+            return Process(
+                self._words(command),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                cwd=command.cwd,
+            )
         except OSError as error:
-            if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+            return why_not_started(command.program, self.prefix, error)
 
-
-@contextmanager
-def _no_core_files() -> Iterator[None]:
-    """Let what is started inside the ``with`` block write no core files.
-
-    By our own soft limit, which it inherits, and not between fork and exec: with a function there
-    `subprocess` can't use vfork, and QEMU leaves two core files in the working folder.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
-
-
-def _why_not_started(program: Path, error: OSError) -> tuple[int, Kind, str]:
-    """Return an exit code as shells give it, the kind, and what to tell the user.
-
-    Raises:
-        OSError: the reason lies in how the test called it: a working folder that is not there.
-    """
-    if error.filename is not None and Path(error.filename) != program:
-        raise error
-    if error.errno == errno.ENOEXEC:
-        said = f"{program} can't be executed: no binfmt_misc handler for its architecture"
-        return 126, Kind.NO_EMULATOR, f"{said} (apt-get install qemu-user-static)"
-    if error.errno == errno.ENOENT and program.exists():
-        with program.open("rb") as file:
-            found = read_executable(file)
-        loader = (found and found.interpreter) or "its interpreter"
-        return 127, Kind.NO_LOADER, f"{program} needs {loader}, which is not here; link statically"
-    if error.errno == errno.EACCES and is_noexec(program):
-        said = f"{program} lies on {mount_of(program)}, which is mounted noexec"
-        return 126, Kind.EXITED, f"{said}; name another folder: --dockerbin-cache-dir=DIR"
-    raise error
-
-
-def _trap(cpu: str) -> bytes:
-    """Say what a bare signal does not: that the CPU model lacks what the program needs."""
-    return (
-        f"dockerbin: illegal instruction on baseline CPU {cpu}: the program needs a newer one; "
-        "was it built with -march=native, GOAMD64, target-cpu or the like?\n"
-    ).encode()
-
-
-def _kind(code: int, ended: Ended, *, emulated: bool) -> Kind:
-    """Tell how a program ended by its wait status and, under emulation, QEMU's own words."""
-    if not ended.in_time:
-        return Kind.TIMEOUT
-    if code < 0:
-        return Kind.SIGNALED
-    if emulated and code == _QEMU_FAILED:
-        if re.search(rb"qemu[^:\n]*: Could not open '/", ended.stderr):
-            return Kind.NO_LOADER
-        if b"Invalid ELF image for this architecture" in ended.stderr:
-            return Kind.WRONG_PLATFORM
-    return Kind.EXITED if ended.whole else Kind.OUTPUT_LIMIT
+    def _words(self, command: Command) -> tuple[str, ...]:
+        return (*command.wrapper, *self.prefix, str(command.program), *command.args)

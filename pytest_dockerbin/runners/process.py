@@ -1,19 +1,45 @@
-"""Follows one started program to its end: feeds it, reads it, ends what is left of it."""
+"""Starts a program, feeds and reads it, and ends it with all that it began."""
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import select
 import selectors
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from pytest_dockerbin.runners.lineage import end_marked, marked, marked_processes
+from pytest_dockerbin.runners.procfs import peak_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _GRACE = 0.5  # seconds that output may still come after the program ended
 _TURN = 0.05  # seconds between looks at the program, while it keeps its streams open
+_LOOK = 0.005  # seconds between looks at its memory, while it prints
 _BLOCK = 64 * 1024
+_BUSY_PATIENCE = 2.0  # seconds
+
+
+class Usage(NamedTuple):
+    """What a program and the processes that it waited for used.
+
+    Attributes:
+        cpu_time: seconds of user and system time.
+        max_rss: bytes of the largest of them; None when it was too quick to be seen.
+    """
+
+    cpu_time: float
+    max_rss: int | None
 
 
 class Ended(NamedTuple):
@@ -65,35 +91,176 @@ class Capture:
         return b"".join([bytes(self._head), gap, *self._tail])
 
 
-def follow(
-    process: subprocess.Popen[bytes], data: bytes | None, limit: float, max_output: int
-) -> Ended:
+class Process:
+    """A started program, in a session of its own.
+
+    It stays a zombie until `end`, so that until then nobody else gets its number.
+
+    Args:
+        command: its words; the first is a path, or is looked for in ``env``'s PATH.
+        stdin: as `subprocess.Popen` takes it; ``stdout`` and ``stderr`` likewise.
+        stdout: see there.
+        stderr: see there.
+        env: its whole environment.
+        cwd: its working folder; this process's when None.
+
+    Raises:
+        OSError: it could not be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int | IO[bytes] | None,
+        stdout: int | IO[bytes] | None,
+        stderr: int | IO[bytes] | None,
+        env: Mapping[str, str],
+        cwd: Path | None,
+    ) -> None:
+        self.started = time.monotonic()
+        deadline = self.started + _BUSY_PATIENCE
+        while True:
+            try:
+                with marked() as self._mark:
+                    self._popen = subprocess.Popen(
+                        command,
+                        stdin=stdin,
+                        stdout=stdout,
+                        stderr=stderr,
+                        env=env,
+                        cwd=cwd,
+                        start_new_session=True,
+                    )
+                break
+            except OSError as error:
+                # a process forked while the file was written has it open until it executes
+                # something itself, and the kernel starts no such file meanwhile (golang/go#22315)
+                if error.errno != errno.ETXTBSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        self.pid = self._popen.pid
+        self.stdin = self._popen.stdin
+        self.stdout = self._popen.stdout
+        self.stderr = self._popen.stderr
+        self._looked = self.started
+        self._seen_rss: int | None = None
+        self._usage: Usage | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or minus the signal's number; None while it runs."""
+        if self._popen.returncode is not None:
+            return self._popen.returncode
+        with suppress(ChildProcessError):  # ended by another thread meanwhile
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is None:
+                return None
+            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        return self._popen.returncode
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it has ended; return whether it has after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._pause(left)
+        return True
+
+    def _pause(self, most: float | None) -> None:
+        """Sleep until it has perhaps ended."""
+        if not hasattr(os, "pidfd_open"):  # not Linux
+            time.sleep(0.01)
+            return
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(None if most is None else most * 1000 + 1)
+        finally:
+            os.close(descriptor)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        with self._lock:
+            if self._usage is None:
+                os.kill(self.pid, number)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to its process group, if it still runs."""
+        with self._lock:
+            if self._usage is None:
+                with suppress(ProcessLookupError, PermissionError):  # macOS says so of zombies
+                    os.killpg(self.pid, number)
+
+    def members(self) -> list[int]:
+        """Return the processes that belong to it: itself, and what it began."""
+        return marked_processes(self._mark)
+
+    def look(self) -> None:
+        """Take note of its memory, now and then: at its end the kernel does not tell it alone."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK:
+            self._looked = now
+            self._seen_rss = peak_memory(self.pid) or self._seen_rss
+
+    def end(self) -> Usage:
+        """End it and all that it began, wherever that went; return what it used."""
+        with self._lock:
+            if self._usage is None:
+                with suppress(ProcessLookupError, PermissionError):  # macOS says so of zombies
+                    os.killpg(self.pid, signal.SIGKILL)
+                _, status, used = os.wait4(self.pid, 0)
+                self._popen.returncode = os.waitstatus_to_exitcode(status)
+                end_marked(self._mark, self.pid, self.started)
+                cpu_time = used.ru_utime + used.ru_stime
+                self._usage = Usage(cpu_time, _max_rss(used, self._seen_rss))
+            return self._usage
+
+
+def _max_rss(used: resource.struct_rusage, seen: int | None) -> int | None:
+    """Tell a program's peak memory.
+
+    Until it executes its file, a new process has its parent's memory, and Linux counts that
+    (``exec_mmap`` keeps the larger one). So a peak below our own is known only as it was seen.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2) of both systems
+    if used.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        return used.ru_maxrss * unit
+    return seen
+
+
+def follow(process: Process, data: bytes | None, limit: float, max_output: int) -> Ended:
     """Give ``data`` to a program and read it until it ends, or end it after ``limit`` seconds.
 
     Not `subprocess.Popen.communicate`: that waits for the streams, so a daemon that the program
-    left behind would keep the caller until the limit. Here the program's own end decides. Its
-    process group is killed at the end in any case.
+    left behind would keep the caller until the limit. Here the program's own end decides. What it
+    began is ended in any case.
     """
     streams = _Streams(process, data, max_output)
     try:
         in_time = streams.pump(process, time.monotonic() + limit)
     finally:
-        _kill(process)
+        process.end()
         streams.close()
     out, err = streams.stdout, streams.stderr
     return Ended(out.value(), err.value(), in_time, out.whole and err.whole)
 
 
 class _Streams:
-    def __init__(
-        self, process: subprocess.Popen[bytes], data: bytes | None, max_output: int
-    ) -> None:
+    def __init__(self, process: Process, data: bytes | None, max_output: int) -> None:
         self._pipes = [p for p in (process.stdin, process.stdout, process.stderr) if p is not None]
         self._stdin = process.stdin
         self._rest = memoryview(data or b"")
         self.stdout = Capture(max_output)
         self.stderr = Capture(max_output)
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # for so few faster than the default
         for pipe, capture in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
             if pipe is not None:
                 self._selector.register(pipe, selectors.EVENT_READ, capture)
@@ -101,27 +268,24 @@ class _Streams:
             os.set_blocking(process.stdin.fileno(), False)
             self._selector.register(process.stdin, selectors.EVENT_WRITE)
 
-    def pump(self, process: subprocess.Popen[bytes], deadline: float) -> bool:
+    def pump(self, process: Process, deadline: float) -> bool:
         """Move bytes until the program has ended; return whether it did before the deadline."""
         ended = False
         while self._selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
-                return process.poll() is not None
+                return process.returncode is not None
             ready = self._selector.select(min(left, _TURN))
+            process.look()
             for key, _ in ready:
                 if key.fileobj is self._stdin:
                     self._write(key.fd)
                 else:
                     self._read(key)
-            if not ended and process.poll() is not None:
+            if not ended and process.returncode is not None:
                 ended = True
                 deadline = min(deadline, time.monotonic() + _GRACE)
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return process.wait(max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
         """Close what is still open."""
@@ -148,10 +312,3 @@ class _Streams:
             self._selector.unregister(self._stdin)
             with suppress(BrokenPipeError):
                 self._stdin.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the program's process group, and reap the program."""
-    with suppress(ProcessLookupError, PermissionError):  # none left; macOS says so of zombies
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

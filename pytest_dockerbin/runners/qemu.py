@@ -20,6 +20,7 @@ _NAMES = {
     "mips64le": "mips64el",
     "mipsle": "mipsel",
 }
+_SAME_NAMES = ("arm", "mips", "mips64", "ppc64", "ppc64le", "riscv64", "s390x")
 
 # Folders that QEMU was built to look into, before the file system, for every absolute path that a
 # program opens: Debian's, and QEMU's own default
@@ -54,6 +55,12 @@ _OLD_DEFAULTS = ("386", "amd64", "riscv64")
 def name_of(architecture: str) -> str:
     """Return QEMU's name of an architecture: ``aarch64`` for ``arm64``."""
     return _NAMES.get(architecture, architecture)
+
+
+def architecture_of(name: str) -> str | None:
+    """Return the architecture that QEMU calls ``name``; None where Docker has no word for it."""
+    own = {theirs: ours for ours, theirs in _NAMES.items()} | {name: name for name in _SAME_NAMES}
+    return own.get(name)
 
 
 def emulators(architecture: str) -> tuple[str, ...]:

@@ -61,10 +61,17 @@ def test_a_flood_takes_little_memory(trial):
     trial.hold(length < 64 * 2**20, length)
 
 
+LEFT = "binary hangs, forks: ended, 0 processes left"
+ESCAPES = "binary forks what leaves its group and ignores SIGTERM: 0 left"
 HANGING = {
-    "sleeps": "import time; time.sleep(300)",
-    "ignores SIGTERM": "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)",
-    "200 processes": """
+    "sleeps": (LEFT, "import time; time.sleep(300)"),
+    "ignores SIGTERM": (
+        LEFT,
+        "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)",
+    ),
+    "200 processes": (
+        LEFT,
+        """
 import os, time
 for _ in range(200):
     if os.fork() == 0:
@@ -72,14 +79,20 @@ for _ in range(200):
         os._exit(0)
 time.sleep(300)
 """,
-    "escapes": """
-import os, time
+    ),
+    "escapes": (
+        ESCAPES,
+        """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if os.fork() == 0:
     os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 3)
     time.sleep(300)
-    os._exit(0)
 time.sleep(300)
 """,
+    ),
 }
 
 
@@ -100,27 +113,14 @@ def processes_of(path):
 
 
 @pytest.mark.parametrize(
-    "how",
+    "code",
     [
-        pytest.param(
-            how, marks=pytest.mark.fault("F24", "binary hangs, forks: ended, 0 processes left")
-        )
-        if how != "escapes"
-        else pytest.param(
-            how,
-            marks=[
-                pytest.mark.fault("F24", "binary forks a process that escapes its group"),
-                pytest.mark.xfail(
-                    strict=True,
-                    reason="F24: a setsid grandchild outlives run(); there is no subreaper yet",
-                ),
-            ],
-        )
-        for how in HANGING
+        pytest.param(code, id=name, marks=pytest.mark.fault("F24", what))
+        for name, (what, code) in HANGING.items()
     ],
 )
-def test_a_program_that_hangs_is_ended_with_all_it_began(script, trial, how):
-    program = script(HANGING[how])
+def test_a_program_that_hangs_is_ended_with_all_it_began(script, trial, code):
+    program = script(code)
     result = program.run(timeout=2.0)
     assert result.kind == "timeout"
     try:

@@ -28,11 +28,13 @@ LAYERS = (
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
-    | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
-    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
+    | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
+    | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
+    | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
+    | {"runners.chain", "runners.launcher", "runners.qemu"},
     {"maker", "session", "sysroot", "cache_command"},
     # these know pytest
-    {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
+    {"options", "configuration", "selection", "outcomes", "suite", "reporting"} | {"lifetimes"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
@@ -47,9 +49,11 @@ OUTSIDE = {
         "buildx.docker",
         "buildx.process",
         "watchdog",
+        "artifact",
         "runners.host",
         "runners.proof",
         "runners.process",
+        "runners.running",
     },
     "platformdirs": set(),
     "elftools": {"inspection.elf"},
@@ -108,6 +112,7 @@ def test_adapters_do_not_import_one_another(name):
     """But for a few that are parts of another: why a build failed, how its end is waited for."""
     parts = {"buildx.docker": {"engine"}, "store": {"locks", "folders"}}
     parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
+    parts |= {"watchdog": {"runners.lineage"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}
     assert own_imports(name) & ADAPTERS <= parts.get(name, set()) | siblings

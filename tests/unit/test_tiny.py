@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.results import Kind
+from pytest_dockerbin.results import Command, Kind
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.proof import ProofError, emulator_of, prove, write_tiny
 from pytest_dockerbin.runners.tiny import _MACHINES, tiny_program
@@ -131,15 +131,10 @@ def test_qemu_tells_its_version_where_it_is_asked(tmp_path):
 # -- the runner -----------------------------------------------------------------------------------
 
 
-def run(*command, name="native", timeout=None, limit=30.0, factor=1.0, **given):
-    options = {
-        "input": None,
-        "env": {"PATH": os.defpath},
-        "cwd": None,
-        "text": True,
-        "max_output": 2**20,
-        **given,
-    }
+def run(program, *args, name="native", timeout=None, limit=30.0, factor=1.0, **given):
+    env, cwd = given.pop("env", {"PATH": os.defpath}), given.pop("cwd", None)
+    command = Command(program=Path(program), args=args, env=env, cwd=cwd)
+    options = {"input": None, "text": True, "max_output": 2**20, **given}
     runner = HostRunner(name=name, emulated=name != "native", timeout=limit, timeout_factor=factor)
     return runner.run(command, timeout=timeout, **options)
 
@@ -248,11 +243,10 @@ DAEMON = (
 @on_linux
 @pytest.mark.parametrize(("linger", "kind"), [(0, Kind.EXITED), (600, Kind.TIMEOUT)])
 def test_a_daemon_that_keeps_the_streams_open_does_not_keep_us(linger, kind):
-    """It left the process group, so it lives on; the run has ended all the same."""
+    """The run ends with the program, or at its limit; the daemon with it."""
     result = run(sys.executable, "-c", DAEMON.format(linger=linger), timeout=3)
-    daemon = int(result.stdout)
-    os.kill(daemon, signal.SIGKILL)  # an error if it did not live on
     assert result.kind is kind
+    assert gone(int(result.stdout))
 
 
 @on_linux
@@ -303,17 +297,19 @@ def test_a_result_says_what_failed():
 @pytest.mark.parametrize(
     ("script", "given", "words"),
     [
-        ("kill -9 $$", {}, "ended with signal 9 (native)"),
-        ("kill -9 $$", {"name": "binfmt"}, "ended with signal 9 (binfmt, emulated)"),
-        ("exec sleep 600", {"timeout": 0.1}, "ended with no end within 0."),
+        ("kill -9 $$", {}, "/bin/sh was ended by SIGKILL (native)"),
+        ("kill -9 $$", {"name": "binfmt"}, "was ended by SIGKILL (binfmt, emulated)"),
+        ("exec sleep 600", {"timeout": 0.1}, "/bin/sh did not end within 0."),
         ("seq 100; exit 1", {}, "stdout (last 40 of 100 lines):\n| 61\n"),
         ("printf '\\377'; exit 1", {"text": False}, "stdout:\n| �"),
     ],
 )
 def test_a_failure_is_told_with_how_it_ended(script, given, words):
-    with pytest.raises(Exception, match="ended with") as caught:
-        shell(script, **given).check()
+    result = shell(script, **given)
+    with pytest.raises(Exception, match=r"^/bin/sh") as caught:
+        result.check()
     assert words in str(caught.value)
+    assert str(result) == str(caught.value)
 
 
 def test_a_success_needs_no_word():
@@ -328,9 +324,10 @@ def test_a_program_without_a_handler_is_told_so(tmp_path):
     file = tmp_path / "foreign"
     file.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xfe\xca" + bytes(100))
     file.chmod(0o755)
-    result = run(str(file))
+    result = run(file)
     assert (result.kind, result.returncode) == ("no-emulator", 126)
     assert "no binfmt_misc handler" in result.stderr
+    assert "qemu-user-static" in result.hint
 
 
 def test_a_native_program_whose_loader_is_missing_is_told_so(tmp_path):

@@ -1,0 +1,209 @@
+"""Tells how a run ended: by its wait status, the emulator's words and the file, never by one alone.
+
+An exit code says little under emulation: QEMU ends with 1 or 255 when it can't do its work, and so
+does many a program. Sources: the messages of QEMU's ``linux-user`` (``main.c``, ``elfload.c``,
+``signal.c``, the ``cpu_loop.c`` of each processor), ``cpu.c`` and ``tcg``, of 5.0 to 10.0, and what
+7.2 was seen to do.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_dockerbin.executables import read_executable
+from pytest_dockerbin.results import Kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_dockerbin.executables import Executable
+
+CANNOT_EXECUTE, NO_LOADER = 126, 127  # as shells have it (POSIX, "Exit Status for Commands")
+
+_LOADER = re.compile(rb"^\S+: Could not open '(/[^'\n]*)': No such file", re.MULTILINE)
+_FOREIGN = re.compile(rb"^.*Invalid ELF image for this architecture", re.MULTILINE)
+_FAULTS = re.compile(
+    rb"^(?:"
+    rb"qemu: (?:0x[0-9a-f]+: )?unhandled CPU exception 0x.*"
+    rb"|qemu: fatal: .*"
+    rb"|qemu: (?:unknown option|missing argument for option) .*"
+    rb"|\S+: (?:.*: )?[Uu]nable to (?:find CPU model '|find a guest_base|reserve 0x).*"
+    rb"|\S+: QEMU internal SIG[A-Z]+ \{.*|QEMU internal SIG[A-Z]+ \{.*"
+    rb"|\S+:\d+: tcg fatal error.*"
+    rb"|ERROR:(?:\.\./)*(?:accel|linux-user|qom|target|tcg|util)/\S+:\d+:.*"
+    rb"|\S+: (?:\.\./)*(?:accel|linux-user|qom|target|tcg|util)/\S+:\d+: .*Assertion .*"
+    rb")$",
+    re.MULTILINE,
+)
+_UNCAUGHT = re.compile(
+    rb"^qemu: uncaught target signal \d+ \([^)\n]*\) - [^\n]*\n?\Z", re.MULTILINE
+)
+_OVERFLOW = re.compile(rb"Value too large (?:for defined data type|to be stored)")  # EOVERFLOW
+_GO = b"\xff Go buildinf:"  # debug/buildinfo of Go's library
+
+
+class Verdict(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        kind: the kind of end.
+        returncode: the exit code or minus the signal's number; for what was never started, 126
+            or 127, whoever found that out.
+        stderr: standard error without what QEMU added about a signal.
+        emulator_said: what QEMU said itself, or nothing.
+        hint: what to do about it, or nothing.
+    """
+
+    kind: Kind
+    returncode: int
+    stderr: bytes
+    emulator_said: str = ""
+    hint: str = ""
+
+
+def verdict(
+    program: Path,
+    *,
+    code: int,
+    stderr: bytes,
+    in_time: bool,
+    whole: bool,
+    emulated: bool,
+    cpu: str = "",
+) -> Verdict:
+    """Tell how a run ended that was started.
+
+    Args:
+        program: the exported file.
+        code: its exit code, or minus the number of the signal that ended it.
+        stderr: what it wrote there.
+        in_time: whether it ended by itself.
+        whole: whether all that it wrote was kept.
+        emulated: whether an emulator ran it.
+        cpu: the processor that it was to run on, where one was asked for.
+    """
+    if not in_time:
+        return Verdict(Kind.TIMEOUT, code, stderr, hint=_hint_of_timeout(program, emulated))
+    if code == 0:
+        return Verdict(Kind.EXITED if whole else Kind.OUTPUT_LIMIT, code, stderr)
+    if emulated:
+        found = _by_emulator(program, code, stderr)
+        if found:
+            return found
+    if code < 0:
+        said, stderr = _without_last_words(stderr) if emulated else ("", stderr)
+        return Verdict(Kind.SIGNALED, code, stderr, said, _hint_of_signal(-code, emulated, cpu))
+    kind = Kind.EXITED if whole else Kind.OUTPUT_LIMIT
+    return Verdict(kind, code, stderr, hint=_hint_of_exit(program, stderr) if emulated else "")
+
+
+def needs_loader(loader: str) -> str:
+    """Return the hint for a program without its loader."""
+    return (
+        f"link it statically, or give it {loader}: the setting sysroot_target, "
+        "or --dockerbin-runner=container"
+    )
+
+
+def _by_emulator(program: Path, code: int, stderr: bytes) -> Verdict | None:
+    """Tell an end that QEMU made itself."""
+    loader = _LOADER.search(stderr)
+    if loader and _loader_of(program) == loader[1].decode(errors="replace"):
+        said, hint = loader[0].decode(errors="replace"), needs_loader(loader[1].decode())
+        return Verdict(Kind.NO_LOADER, NO_LOADER, stderr, said, hint)
+    foreign = _FOREIGN.search(stderr)
+    if foreign and code == 255:  # noqa: PLR2004 (QEMU's code for it)
+        said = foreign[0].decode(errors="replace")
+        hint = "the runner's emulator is for another architecture than the program"
+        return Verdict(Kind.WRONG_PLATFORM, CANNOT_EXECUTE, stderr, said, hint)
+    fault = _FAULTS.search(stderr)
+    if fault:
+        said = fault[0].decode(errors="replace").strip()
+        return Verdict(Kind.EMULATOR_FAULT, code, stderr, said, _hint_of_fault(said))
+    return None
+
+
+def _without_last_words(stderr: bytes) -> tuple[str, bytes]:
+    """Take off the line that QEMU adds when a signal ends a program: without it there is none."""
+    found = _UNCAUGHT.search(stderr)
+    if found is None:
+        return "", stderr
+    return found[0].decode(errors="replace").strip(), stderr[: found.start()]
+
+
+# -- hints ----------------------------------------------------------------------------------------
+
+
+def _hint_of_fault(said: str) -> str:
+    if "CPU model" in said:
+        return "`qemu-ARCH -cpu help` lists the models that this emulator has"
+    return "this is QEMU's failure, not the program's; another version of it may do"
+
+
+def _hint_of_signal(number: int, emulated: bool, cpu: str) -> str:
+    if number != signal.SIGILL:
+        return ""
+    if cpu:
+        return (
+            f"illegal instruction on baseline CPU {cpu}: the program needs a newer one; "
+            "was it built with -march=native, GOAMD64, target-cpu or the like?"
+        )
+    if emulated:
+        return (
+            "illegal instruction: the emulated processor lacks one that the program uses; "
+            "a newer model may have it: --dockerbin-runner='qemu:-cpu max'"
+        )
+    return "illegal instruction: the program was built for a newer processor than this one"
+
+
+def _hint_of_timeout(program: Path, emulated: bool) -> str:
+    if emulated and _is_go(program):
+        return (
+            "Go programs may hang under emulation: "
+            'run(env={"GODEBUG": "asyncpreemptoff=1", "GOMAXPROCS": "1"})'
+        )
+    return "a longer limit: run(timeout=...), or the ini key dockerbin_run_timeout"
+
+
+def _hint_of_exit(program: Path, stderr: bytes) -> str:
+    if _OVERFLOW.search(stderr) and (found := _header(program)) and found.bits == 32:  # noqa: PLR2004
+        return (
+            "a 32-bit program can't hold this host's 64-bit inode numbers: "
+            "build it with -D_FILE_OFFSET_BITS=64"
+        )
+    if b"Exec format error" in stderr:
+        return (
+            "it started another program of its platform, which only the kernel's binfmt_misc "
+            "handlers or --dockerbin-runner=container can do"
+        )
+    return ""
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+
+def _header(program: Path) -> Executable | None:
+    try:
+        with program.open("rb") as file:
+            return read_executable(file)
+    except OSError:
+        return None
+
+
+def _loader_of(program: Path) -> str | None:
+    found = _header(program)
+    return found.interpreter if found else None
+
+
+def _is_go(program: Path) -> bool:
+    try:
+        with (
+            program.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return data.find(_GO) >= 0
+    except (OSError, ValueError):  # ValueError: an empty file can't be mapped
+        return False

@@ -1,0 +1,383 @@
+"""How a run is classified: every row of what was measured, with QEMU itself where it is here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import elf
+import pytest
+from programs import ARM64, ARM64_FAULT, ARM64_ILLEGAL, QEMU, QEMU_ARM, arm64, dynamic, written
+
+from pytest_dockerbin.artifact import Binary
+from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.proof import ProofError, prove, write_tiny
+from pytest_dockerbin.runners.refusal import why_not_started
+from pytest_dockerbin.runners.tiny import tiny_program
+from pytest_dockerbin.runners.verdict import verdict
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
+needs_qemu = pytest.mark.skipif(QEMU is None, reason="needs qemu-aarch64(-static)")
+needs_qemu_arm = pytest.mark.skipif(QEMU_ARM is None, reason="needs qemu-arm(-static)")
+
+
+def binary(path, *prefix, emulated=True, factor=1.0, variables=()):
+    runner = HostRunner(
+        name="qemu" if prefix else "binfmt" if emulated else "native",
+        emulated=emulated,
+        timeout=30.0,
+        timeout_factor=factor,
+        prefix=prefix,
+        variables=variables,
+        version="QEMU 1.2" if emulated else "",
+    )
+    return Binary(path=path, platform=ARM64, size=0, sha256="", runner=lambda *_: runner)
+
+
+@pytest.fixture(params=["explicit", "binfmt"])
+def emulator(request, tmp_path_factory):
+    """The words before an arm64 program: QEMU's name, or none where the kernel starts it."""
+    if request.param == "explicit":
+        if QEMU is None:
+            pytest.skip("needs qemu-aarch64(-static)")
+        return (QEMU,)
+    try:
+        prove((str(write_tiny(ARM64, tmp_path_factory.mktemp("proof"))),))
+    except ProofError:
+        pytest.skip("needs a binfmt_misc handler for arm64")
+    return ()
+
+
+# -- explicit qemu --------------------------------------------------------------------------------
+
+
+@needs_qemu
+def test_an_explicit_emulator_runs_the_program(tmp_path):
+    path = written(tmp_path, tiny_program(ARM64, 42))
+    result = binary(path, QEMU).run("x")
+    assert (result.returncode, result.kind) == (42, "exited")
+    assert result.args == (QEMU, str(path), "x")
+    assert (result.runner, result.emulated, result.emulator) == ("qemu", True, "QEMU 1.2")
+
+
+@pytest.mark.parametrize(
+    ("words", "number"), [(ARM64_FAULT, signal.SIGSEGV), (ARM64_ILLEGAL, signal.SIGILL)]
+)
+def test_a_signal_of_the_program_is_its_own_and_qemu_s_line_is_taken_off(
+    tmp_path, emulator, words, number
+):
+    """Natively there is no such line, so it would spoil every comparison."""
+    result = binary(written(tmp_path, arm64(*words)), *emulator).run()
+    assert (result.kind, result.signal, result.returncode) == ("signaled", number, -number)
+    assert result.stderr == ""
+    assert result.emulator_said.startswith(f"qemu: uncaught target signal {number:d} (")
+    assert f"QEMU:   {result.emulator_said}\n" in f"{result}\n"
+    assert f"was ended by {number.name} ({result.runner}, emulated by QEMU 1.2)" in str(result)
+    assert ("illegal instruction" in result.hint) is (number == signal.SIGILL)
+
+
+def test_no_core_file_is_left(tmp_path, emulator):
+    path = written(tmp_path, arm64(*ARM64_FAULT))
+    binary(path, *emulator).run(cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@needs_qemu
+def test_a_missing_file_is_said_where_qemu_says_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        binary(tmp_path / "nowhere", QEMU).run()
+
+
+@needs_qemu_arm
+def test_an_emulator_for_another_architecture_is_refused_before_it_runs(tmp_path):
+    result = binary(written(tmp_path, tiny_program(ARM64, 0)), QEMU_ARM).run()
+    assert (result.kind, result.returncode) == ("wrong-platform", 126)
+    assert result.stderr.endswith(f"is a 64-bit arm64 ELF file; {QEMU_ARM} emulates arm\n")
+
+
+@needs_qemu_arm
+def test_an_emulator_whose_name_says_nothing_is_told_by_its_words(tmp_path):
+    emulator = tmp_path / "emulate"
+    emulator.symlink_to(QEMU_ARM)
+    result = binary(written(tmp_path, tiny_program(ARM64, 0)), str(emulator)).run()
+    assert (result.kind, result.returncode) == ("wrong-platform", 126)
+    assert "Invalid ELF image for this architecture" in result.emulator_said
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    ("prefix", "variables"),
+    [(("-cpu", "nonsense"), ()), ((), (("QEMU_CPU", "nonsense"),))],
+)
+def test_a_cpu_model_that_the_emulator_lacks_is_its_fault(tmp_path, prefix, variables):
+    path = written(tmp_path, tiny_program(ARM64, 0))
+    result = binary(path, QEMU, *prefix, variables=variables).run()
+    assert (result.kind, result.returncode) == ("emulator-fault", 1)
+    assert result.emulator_said.endswith("unable to find CPU model 'nonsense'")
+    assert "-cpu help" in result.hint
+
+
+@needs_qemu
+def test_an_option_that_the_emulator_lacks_is_its_fault(tmp_path):
+    path = written(tmp_path, tiny_program(ARM64, 0))
+    result = binary(path, QEMU, "-nonsense").run()
+    assert (result.kind, result.emulator_said) == (
+        "emulator-fault", "qemu: unknown option 'nonsense'",
+    )  # fmt: skip
+
+
+def test_a_missing_emulator_is_said(tmp_path):
+    path = written(tmp_path, tiny_program(ARM64, 0))
+    result = binary(path, "/nowhere/qemu-aarch64").run()
+    assert (result.kind, result.returncode) == ("no-emulator", 126)
+    assert result.stderr == "dockerbin: there is no emulator /nowhere/qemu-aarch64\n"
+
+
+# -- the loader -----------------------------------------------------------------------------------
+
+LOADER = "/lib/no-such-loader.so.1"
+
+
+@needs_qemu
+def test_a_missing_loader_is_said_before_the_run_when_the_sysroot_is_known(tmp_path):
+    path = written(tmp_path, elf.elf(elf.ARM64, interpreter=LOADER))
+    for runner in (
+        binary(path, QEMU, "-L", str(tmp_path)),
+        binary(path, QEMU, variables=(("QEMU_LD_PREFIX", str(tmp_path)),)),
+    ):
+        result = runner.run()
+        assert (result.kind, result.returncode) == ("no-loader", 127)
+        assert result.stderr == (
+            f"dockerbin: {path} needs {LOADER}, which is neither in {tmp_path} nor here\n"
+        )
+        assert "sysroot_target" in result.hint
+
+
+@needs_qemu
+def test_a_loader_in_the_sysroot_is_found(tmp_path):
+    path = written(tmp_path, elf.elf(elf.ARM64, interpreter=LOADER))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / LOADER[1:]).write_bytes(tiny_program(ARM64, 0))
+    assert binary(path, QEMU, "-L", str(tmp_path)).run().kind != "no-loader"
+
+
+def test_a_missing_loader_is_told_by_qemu_s_words_when_no_sysroot_is_known(tmp_path, emulator):
+    result = binary(written(tmp_path, dynamic(LOADER)), *emulator).run()
+    assert (result.kind, result.returncode) == ("no-loader", 127)
+    assert f"Could not open '{LOADER}'" in result.emulator_said
+
+
+def test_a_missing_interpreter_of_a_script_is_named(tmp_path):
+    path = written(tmp_path, b"#!/no/such/shell -e\n")
+    result = binary(path, emulated=False).run()
+    assert (result.kind, result.returncode) == ("no-loader", 127)
+    assert "needs /no/such/shell, which is not here" in result.stderr
+
+
+def test_what_is_no_program_is_of_the_wrong_platform(tmp_path):
+    result = binary(written(tmp_path, b"only text\n"), emulated=False).run()
+    assert (result.kind, result.returncode) == ("wrong-platform", 126)
+    assert "neither a program nor a script" in result.stderr
+
+
+def test_a_file_without_the_x_bit_is_the_test_s_own_mistake(tmp_path):
+    path = written(tmp_path, b"#!/bin/sh\n")
+    path.chmod(0o644)
+    with pytest.raises(PermissionError):
+        binary(path, emulated=False).run()
+
+
+def test_a_wrapper_that_is_missing_is_the_test_s_own_mistake(tmp_path):
+    path = written(tmp_path, b"#!/bin/sh\n")
+    with pytest.raises(FileNotFoundError, match="no-such-wrapper"):
+        binary(path, emulated=False).run(wrapper=("no-such-wrapper",))
+
+
+def test_what_the_system_refuses_otherwise_is_raised(tmp_path):
+    error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    with pytest.raises(OSError, match="memory"):
+        why_not_started(tmp_path / "x", (), error)
+
+
+# -- what the emulator says -----------------------------------------------------------------------
+
+FAULTS = [  # from QEMU's sources, 5.0 to 10.0
+    b"qemu: unhandled CPU exception 0x10002 - aborting",
+    b"qemu: 0x08048000: unhandled CPU exception 0x5 - aborting",
+    b"qemu: fatal: Illegal instruction: 0000 @ 00010054",
+    b"qemu-arm-static: Unable to reserve 0xffff0000 bytes of virtual address space at (nil) (Ca)",
+    b"qemu-i386: /x: Unable to find a guest_base to satisfy all guest address mapping requirements",
+    b"x86_64-binfmt-P: QEMU internal SIGSEGV {code=MAPERR, addr=0x20}",
+    b"../../tcg/tcg.c:1234: tcg fatal error",
+    b"ERROR:../../accel/tcg/cpu-exec.c:950:cpu_exec: assertion failed: (cpu == current_cpu)",
+    b"qemu-x86_64: ../../linux-user/mmap.c:12: mmap_fork_end: Assertion `x' failed.",
+    b"qemu-aarch64-static: unable to find CPU model 'x'",
+]
+
+
+def told(stderr, code=-6, *, emulated=True, in_time=True, whole=True, program=Path("/nowhere")):
+    return verdict(
+        program, code=code, stderr=stderr, in_time=in_time, whole=whole, emulated=emulated
+    )
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_the_emulator_s_own_failure_is_told_by_its_words(line):
+    """Its abort is often followed by the line about a signal, as if the program had got it."""
+    last = b"qemu: uncaught target signal 6 (Aborted) - core dumped\n"
+    found = told(b"of the program\n" + line + b"\n" + last)
+    assert (found.kind, found.emulator_said) == ("emulator-fault", line.decode())
+    assert found.stderr.startswith(b"of the program\n")
+    assert found.hint
+
+
+@pytest.mark.parametrize("line", FAULTS)
+def test_its_words_mean_nothing_of_a_native_program_and_of_one_that_succeeds(line):
+    assert told(line, 1, emulated=False).kind == "exited"
+    assert told(line, 0).kind == "exited"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"ERROR:main.c:12:main: assertion failed: (x)",
+        b"program: main.c:12: main: Assertion `x' failed.",
+        b"could not open '/etc/config': No such file or directory",
+    ],
+)
+def test_what_a_program_says_of_its_own_failure_is_not_the_emulator_s(line):
+    assert told(line + b"\n").kind == "signaled"
+    assert told(line + b"\n", 1).kind == "exited"
+
+
+@pytest.mark.parametrize("code", [1, 255])
+def test_an_exit_code_alone_says_nothing(code):
+    assert told(b"", code) == ("exited", code, b"", "", "")
+
+
+def test_a_loader_that_the_program_itself_failed_to_open_is_not_its_loader(tmp_path):
+    """A program that opens plugins says the same words; the file tells the difference."""
+    path = written(tmp_path, elf.elf(elf.ARM64, interpreter="/lib/ld.so"))
+    said = b"app: Could not open '/lib/plugin.so': No such file or directory\n"
+    assert told(said, 255, program=path).kind == "exited"
+    assert told(said.replace(b"plugin", b"ld"), 255, program=path).kind == "no-loader"
+
+
+def test_only_the_last_line_is_taken_off_and_only_after_a_signal():
+    line = b"qemu: uncaught target signal 11 (Segmentation fault) - core dumped\n"
+    assert told(b"one\n" + line, -11).stderr == b"one\n"
+    assert told(line + b"more\n", -11).stderr == line + b"more\n"
+    assert told(line, 139).stderr == line  # a child of the program
+    assert told(line, -11, emulated=False).stderr == line
+
+
+def test_riscv64_has_no_such_line_and_is_told_all_the_same():
+    """QEMU prints it only for processors of which it can write core files."""
+    assert told(b"", -11)[:4] == ("signaled", -11, b"", "")
+
+
+# -- hints ----------------------------------------------------------------------------------------
+
+
+def test_a_32_bit_program_that_meets_large_inodes_is_told(tmp_path):
+    said = b"ls: .: Value too large for defined data type\n"
+    arm = written(tmp_path, elf.elf(elf.ARM, bits=32))
+    assert "_FILE_OFFSET_BITS=64" in told(said, 2, program=arm).hint
+    assert told(said, 2, program=written(tmp_path, elf.elf(elf.ARM64))).hint == ""
+
+
+def test_a_go_program_that_hangs_under_emulation_is_told(tmp_path):
+    go = written(tmp_path, elf.elf(elf.ARM64) + b"\xff Go buildinf:\x08\x02")
+    assert "GODEBUG" in told(b"", -9, in_time=False, program=go).hint
+    assert "GODEBUG" not in told(b"", -9, in_time=False, emulated=False, program=go).hint
+    other = written(tmp_path, elf.elf(elf.ARM64))
+    assert "dockerbin_run_timeout" in told(b"", -9, in_time=False, program=other).hint
+
+
+def test_a_program_that_can_t_start_others_is_told():
+    assert "binfmt_misc" in told(b"sh: /bin/x: Exec format error\n", 126).hint
+
+
+def test_a_new_instruction_is_told():
+    assert "-cpu max" in told(b"", -4).hint
+    assert "newer processor" in told(b"", -4, emulated=False).hint
+
+
+# -- what is measured, and shown ------------------------------------------------------------------
+
+
+def python(code, **given):
+    path = Path(sys.executable)
+    return binary(path, emulated=False).run("-ISc", code, **given)
+
+
+def test_peak_memory_is_measured_above_our_own_size_and_below():
+    big = python("x = bytearray(400 * 2**20)")
+    assert 400 * 2**20 < big.max_rss < 600 * 2**20
+    small = python("import time; x = bytearray(5 * 2**20); time.sleep(0.4); print()")
+    assert 5 * 2**20 < small.max_rss < 100 * 2**20
+
+
+def test_processor_time_is_measured():
+    result = python("import time\nwhile time.process_time() < 0.2: pass")
+    assert 0.2 <= result.cpu_time < 5
+    assert python("import time; time.sleep(0.2)").cpu_time < 0.2
+
+
+def test_a_wrapper_stands_before_the_whole_command(tmp_path):
+    env = shutil.which("env")
+    path = written(tmp_path, b"#!/bin/sh\necho $A\n")
+    result = binary(path, emulated=False).run("x", wrapper=(env, "A=1"))
+    assert (result.stdout, result.args) == ("1\n", (env, "A=1", str(path), "x"))
+
+
+def test_the_test_s_variables_win_over_the_runner_s(tmp_path):
+    path = written(tmp_path, b"#!/bin/sh\necho $A $B\n")
+    runner = binary(path, emulated=False, variables=(("A", "runner"), ("B", "runner")))
+    assert runner.run(env={"A": "test"}).stdout == "test runner\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("exit 3", "<RunResult: program ended with exit code 3 (native)>"),
+        (
+            "echo a; echo why >&2; kill -SEGV $$",
+            (
+                "<RunResult: program was ended by SIGSEGV (native); stderr ends with 'why'; "
+                "stdout ends with 'a'>"
+            ),
+        ),
+        (
+            "seq 1000 | tr -d '\\n' >&2; exit 1",
+            (
+                "<RunResult: program ended with exit code 1 (native); stderr ends with "
+                "'819829839849859869879889899909919929939949959969979989991000'>"
+            ),
+        ),
+    ],
+)
+def test_a_result_is_short_in_a_failed_assertion(tmp_path, script, shown):
+    path = written(tmp_path, f"#!/bin/sh\n{script}\n".encode())
+    assert repr(binary(path, emulated=False).run()) == shown
+
+
+def test_a_failed_check_says_what_a_person_needs(tmp_path):
+    path = written(tmp_path, b"#!/bin/sh\necho out; kill -ILL $$\n")
+    with pytest.raises(RunError) as caught:
+        binary(path).run(check=True)
+    assert str(caught.value).splitlines() == [
+        f"{path} was ended by SIGILL (binfmt, emulated by QEMU 1.2)",
+        f"argv:   ['{path}']",
+        "stdout:",
+        "| out",
+        (
+            "hint:     illegal instruction: the emulated processor lacks one that the program "
+            "uses; a newer model may have it: --dockerbin-runner='qemu:-cpu max'"
+        ),
+    ]
