@@ -21,7 +21,7 @@ LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
-    | {"executables", "progress", "redaction", "frontend", "dockerignore"}
+    | {"executables", "progress", "redaction", "frontend", "dockerignore", "tables"}
     | {"checks", "comparison"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
@@ -29,8 +29,9 @@ LAYERS = (
     | {"folders", "record"}
     | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
-    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"},
-    {"maker", "session", "cache_command"},
+    | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"}
+    | {"buildx.inventory", "runners.binfmt"},
+    {"maker", "session", "command", "cache_command"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
@@ -45,8 +46,10 @@ OUTSIDE = {
     "filelock": {"locks"},
     "subprocess": {
         "buildx.docker",
+        "buildx.inventory",
         "buildx.process",
         "watchdog",
+        "runners.binfmt",
         "runners.host",
         "runners.proof",
         "runners.process",
