@@ -31,7 +31,8 @@ LAYERS = (
     | {"buildx.process", "runners", "runners.host", "runners.mounts", "runners.process"}
     | {"runners.chain", "runners.launcher", "runners.proof", "runners.qemu", "runners.tiny"}
     | {"buildx.inventory", "runners.binfmt"},
-    {"maker", "session", "command", "cache_command"},
+    {"maker", "session", "command", "cache_command"}
+    | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
