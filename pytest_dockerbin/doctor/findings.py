@@ -77,32 +77,38 @@ def _cure_of_run(error: DockerbinError, ability: Ability, examination: Examinati
     architecture = ability.platform.architecture
     if ability.platform.os != "linux":
         return None
-    sleeping = [
-        _write(1, handler, examination)
-        for handler in examination.binfmt.handlers
-        if handler.architecture == architecture and not handler.enabled
-    ]
-    if sleeping:
-        return f"switch its emulator on: {' && '.join(sleeping)}"
+    switch_on = _switch_on(ability, examination)
+    if switch_on:
+        return switch_on
     if error.hint is None:
         return None
     return error.hint.replace(f"--install {architecture},", f"--install {_ARCHITECTURES},")
 
 
+def _switch_on(ability: Ability, examination: Examination) -> str | None:
+    """Return the cure where a platform's emulator is registered and switched off."""
+    sleeping = [
+        _write(1, handler, examination)
+        for handler in examination.binfmt.handlers
+        if handler.architecture == ability.platform.architecture and not handler.enabled
+    ]
+    return f"switch its emulator on: {' && '.join(sleeping)}" if sleeping else None
+
+
 def _of_builds(examination: Examination) -> Iterator[Finding]:
-    """Steps that fail although this host runs such programs: their emulator is missing there."""
+    """What fails in the builder, but for emulators that are missing here too: that is told."""
+    builder = examination.docker.builder.name
     without_emulator = []
     for ability in examination.platforms:
-        error = ability.build_error
-        if error is None:
+        error, switch_on = ability.build_error, _switch_on(ability, examination)
+        if error is None or (isinstance(error, EmulatorError) and not ability.run):
             continue
-        if ability.run and isinstance(error, EmulatorError):
+        if isinstance(error, EmulatorError) and not switch_on:
             without_emulator.append(ability)
-        elif ability.run or not isinstance(error, EmulatorError):
-            yield Finding(error.summary, error.hint)
+        else:
+            yield Finding(error.summary, switch_on or error.hint)
     if without_emulator:
         platforms, architectures = _named(without_emulator)
-        builder = examination.docker.builder.name
         yield Finding(
             f"the builder {builder!r} can't run {platforms} steps, although this host runs such "
             "programs",

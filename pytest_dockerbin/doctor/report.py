@@ -166,7 +166,7 @@ def _handler_lines(examination: Examination, width: int) -> list[str]:
     if not binfmt.handlers:
         return [f"no handlers in {binfmt.folder}"]
     folders = {str(PurePosixPath(handler.interpreter).parent) for handler in binfmt.handlers}
-    shared = folders.pop() if len(folders) == 1 else ""
+    shared = f"{folders.pop()}/" if len(folders) == 1 else ""
     lines = table(
         ("HANDLER", "FOR", "ENABLED", "FLAGS", "QEMU", "INTERPRETER"),
         [_handler_row(handler, shared) for handler in binfmt.handlers],
@@ -184,7 +184,7 @@ def _handler_row(handler: Handler, folder: str) -> tuple[str, ...]:
         _yes(handler.enabled),
         handler.flags or "-",
         handler.version or "-",
-        f"{handler.interpreter.removeprefix(f'{folder}/')}{missing}",
+        f"{handler.interpreter.removeprefix(folder)}{missing}",
     )
 
 
