@@ -99,7 +99,7 @@ def test_a_builder_that_is_not_there(doctor, words):
 
 
 @pytest.mark.engine
-def test_an_emulator_that_is_switched_off_is_switched_on_by_the_cure(doctor):
+def test_an_emulator_that_is_switched_off(doctor):
     """The builder can't use it then, whatever else runs such programs here."""
     handler = Path("/proc/sys/fs/binfmt_misc/qemu-loongarch64")
     if os.geteuid() != 0 or not handler.exists():
@@ -108,9 +108,8 @@ def test_an_emulator_that_is_switched_off_is_switched_on_by_the_cure(doctor):
     try:
         code, data = doctor("linux/loong64")
         (found,) = (h for h in data["binfmt"]["handlers"] if h["name"] == handler.name)
-        cures = " ".join(problem["cure"] for problem in data["problems"])
-        subprocess.run(["sh", "-c", f"echo 1 > {handler}"], check=True)
-        assert f"echo 1 > {handler}" in cures
+        cures = [str(problem["cure"]) for problem in data["problems"]]
+        assert f"switch its emulator on: echo 1 > {handler}" in cures
         assert (code, found["enabled"], found["architecture"]) == (1, False, "loong64")
     finally:
         handler.write_text("1")
