@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from pytest_dockerbin.command import add_shared_options, answer, cache_root
 from pytest_dockerbin.doctor.examination import examine, read_words
 from pytest_dockerbin.doctor.findings import find
 from pytest_dockerbin.doctor.report import as_json, as_lines
+from pytest_dockerbin.runner_spec import read_runners
 
 if TYPE_CHECKING:
     import argparse
 
     from pytest_dockerbin.command import Answer
 
+_VARIABLE = "PYTEST_DOCKERBIN_RUNNER"
 _WITHOUT_TERMINAL = (100, 24)  # columns and lines, such as of a CI service's log
 _ABOUT = "show what can be built and run here, what is wrong, and the command that cures it"
 
@@ -43,8 +46,12 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> Answer:
+    named = os.environ.get(_VARIABLE)
     examination = examine(
-        read_words(args.platforms), cache_root=cache_root(args), builder=args.builder
+        read_words(args.platforms),
+        cache_root=cache_root(args),
+        builder=args.builder,
+        runners=read_runners([named], _VARIABLE) if named else (),
     )
     findings = find(examination)
     width = shutil.get_terminal_size(_WITHOUT_TERMINAL).columns

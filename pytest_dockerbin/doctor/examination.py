@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_dockerbin.buildx.inventory import Inventory
+    from pytest_dockerbin.runner_spec import Runners
     from pytest_dockerbin.runners.binfmt import Registered
 
 _DOCKERFILE = 'FROM scratch\nCOPY probe /\nRUN ["/probe"]\n'
 _BUILD_TIMEOUT = 300.0  # seconds
-_LEVELS = ("v4", "v3", "v2")
+_LEVELS = ("v4", "v3", "v2", "v1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +135,7 @@ def examine(
     *,
     cache_root: Path,
     builder: str | None = None,
+    runners: Runners = (),
     binfmt_folder: Path = BINFMT_MISC,
 ) -> Examination:
     """Look at this machine.
@@ -145,11 +147,19 @@ def examine(
             native one is wanted, and all that are known here are looked at.
         cache_root: the cache folder.
         builder: a builder's name; the current one when None.
+        runners: what runs the programs of a platform, as in `Settings`.
         binfmt_folder: where ``binfmt_misc`` is mounted.
     """
     docker = take_inventory(builder)
     size = _size(cache_root)
-    with _session(cache_root, builder) as (session, scratch, error):
+    settings = Settings(
+        cache_dir=cache_root,
+        builders=((None, builder),) if builder else (),
+        runners=runners,
+        build_timeout=_BUILD_TIMEOUT,
+        silence_timeout=_BUILD_TIMEOUT,
+    )
+    with _session(settings, cache_root) as (session, scratch, error):
         binfmt = read_registered(session.store.path, binfmt_folder)
         requested = _requested(asked, session)
         known = () if asked and requested else (*docker.builder.platforms, *_with_handlers(binfmt))
@@ -168,7 +178,7 @@ def examine(
 
 
 @contextmanager
-def _session(root: Path, builder: str | None) -> Iterator[tuple[Builder, Path, StoreError | None]]:
+def _session(settings: Settings, root: Path) -> Iterator[tuple[Builder, Path, StoreError | None]]:
     """Open a session in the cache folder, as tests do, and leave nothing of it.
 
     Yields:
@@ -178,14 +188,9 @@ def _session(root: Path, builder: str | None) -> Iterator[tuple[Builder, Path, S
     with TemporaryDirectory(prefix="pytest-dockerbin-") as temporary:
         scratch = Path(temporary)
         error = _store_error(root)
-        session = Builder(
-            Settings(
-                cache_dir=scratch / "cache" if error else root,
-                builders=((None, builder),) if builder else (),
-                build_timeout=_BUILD_TIMEOUT,
-                silence_timeout=_BUILD_TIMEOUT,
-            )
-        )
+        if error:
+            settings = replace(settings, cache_dir=scratch / "cache")
+        session = Builder(settings)
         try:
             yield session, scratch, error
         finally:
@@ -214,8 +219,8 @@ def _size(root: Path) -> int:
 def _host() -> Host:
     platform = Platform.host()
     level = None
-    if platform.architecture == "amd64" and Platform("linux", "amd64").native:
-        level = next((v for v in _LEVELS if Platform("linux", "amd64", v).native), "v1")
+    if platform.architecture == "amd64" and platform.fits_host:
+        level = next(v for v in _LEVELS if Platform("linux", "amd64", v).fits_host)
     return Host(platform=platform, cpu_level=level, page_size=mmap.PAGESIZE)
 
 

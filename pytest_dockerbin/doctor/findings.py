@@ -57,17 +57,24 @@ def _of_cache(examination: Examination) -> Iterator[Finding]:
 
 
 def _of_runs(examination: Examination) -> Iterator[Finding]:
-    """One finding for all platforms whose programs don't run for the same reason."""
+    """One finding for all platforms whose programs don't run for the same reason.
+
+    Levels of the host's own processor need QEMU too; nobody lacks them who did not ask for them.
+    """
+    own = examination.host.platform.architecture
     groups: dict[tuple[str, str | None], list[Ability]] = defaultdict(list)
     for ability in examination.platforms:
-        if ability.run_error:
+        if ability.run_error and (ability.requested or ability.platform.architecture != own):
             cure = _cure_of_run(ability.run_error, ability, examination)
             problem = ability.run_error.summary.replace(str(ability.platform), _PLATFORMS)
+            if cure and _ARCHITECTURES in cure:  # each has tried an emulator of another name
+                problem = f"{_PLATFORMS} programs can't be run on this host"
             groups[problem, cure].append(ability)
     for (problem, cure), abilities in groups.items():
         platforms, architectures = _named(abilities)
+        only = abilities[0].run_error if len(abilities) == 1 else None
         yield Finding(
-            problem.replace(_PLATFORMS, platforms),
+            only.summary if only else problem.replace(_PLATFORMS, platforms),
             cure.replace(_ARCHITECTURES, architectures) if cure else None,
         )
 

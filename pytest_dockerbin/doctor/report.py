@@ -168,7 +168,7 @@ def _handler_lines(examination: Examination, width: int) -> list[str]:
     folders = {str(PurePosixPath(handler.interpreter).parent) for handler in binfmt.handlers}
     shared = f"{folders.pop()}/" if len(folders) == 1 else ""
     lines = table(
-        ("HANDLER", "FOR", "ENABLED", "FLAGS", "QEMU", "INTERPRETER"),
+        ("HANDLER", "FOR", "ENABLED", "FLAGS", "VERSION", "INTERPRETER"),
         [_handler_row(handler, shared) for handler in binfmt.handlers],
         width=width,
     )

@@ -7,13 +7,12 @@ for miscellaneous Binary Formats".
 
 from __future__ import annotations
 
-import re
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_dockerbin.executables import elf_architecture
+from pytest_dockerbin.runners.proof import ProofError, output_of, qemu_version
 
 BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")
 """Where Linux shows its handlers, once the file system of that name is mounted there."""
@@ -34,7 +33,7 @@ class Handler:
         flags: the letters: F, opened at registration, so that containers can use it; P, the
             program keeps its own name; and others.
         enabled: whether the kernel uses it.
-        version: of the QEMU that it starts, such as ``7.2.22``; None where it is another
+        version: of the QEMU that it starts, such as ``QEMU 7.2.22``; None where it is another
             program, or does not start.
     """
 
@@ -118,17 +117,6 @@ def _version(start: bytes, scratch: Path) -> str | None:
     file.write_bytes(start)
     file.chmod(0o700)
     try:
-        run = subprocess.run(
-            [file],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=20,
-            env={"QEMU_VERSION": "1"},
-            encoding="utf-8",
-            errors="replace",
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return qemu_version(output_of((str(file),), {"QEMU_VERSION": "1"})) or None
+    except ProofError:
         return None
-    found = re.match(r"qemu-\S+ version (\d[\w.]*)", run.stdout)
-    return found[1] if found else None

@@ -93,7 +93,7 @@ NO_EMULATOR = "\n".join(
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path, monkeypatch):
     """No test may see the cache folder, the docker or the terminal of whoever runs it."""
-    for name in ("BUILDX_BUILDER", "DOCKER_HOST", "DOCKER_CONTEXT"):
+    for name in ("BUILDX_BUILDER", "DOCKER_HOST", "DOCKER_CONTEXT", "PYTEST_DOCKERBIN_RUNNER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "100")
@@ -488,10 +488,40 @@ def examined(tmp_path, binfmt, *platforms):
 def test_platforms_that_nothing_runs_share_a_line(tmp_path, binfmt):
     _, found = examined(tmp_path, binfmt, "linux/mips64", "linux/ppc64", "freebsd/arm64")
     (linux, freebsd) = found
-    assert linux.startswith("linux/mips64, linux/ppc64 programs can't be run on this host: ")
+    assert linux == "linux/mips64, linux/ppc64 programs can't be run on this host"
     assert freebsd.startswith("freebsd/arm64 programs can't be run on this host: ")
     assert "tonistiigi/binfmt --install mips64,ppc64, or apt-get " in found[linux]
     assert found[freebsd] is None
+    _, alone = examined(tmp_path, binfmt, "linux/mips64")
+    ((problem, cure),) = alone.items()
+    assert problem.startswith("linux/mips64 programs can't be run on this host: there is ")
+    assert "--install mips64, or apt-get " in cure
+
+
+def test_the_runner_that_the_environment_names_is_asked(run, ask, docker, monkeypatch):
+    monkeypatch.setenv("PYTEST_DOCKERBIN_RUNNER", f"{HOST}=none")
+    code, data = ask("native")
+    assert (code, data["platforms"][0]["run"]) == (1, False)
+    assert problems(data) == [f"{HOST} programs are not run here: their runner is 'none'"]
+    monkeypatch.setenv("PYTEST_DOCKERBIN_RUNNER", "natve")
+    complaint = "PYTEST_DOCKERBIN_RUNNER: unknown runner 'natve'; did you mean 'native'?"
+    assert run("native") == (2, "", f"python -m pytest_dockerbin: {complaint}\n")
+
+
+def test_levels_of_the_host_s_own_processor_are_no_problem_unless_asked_for(
+    ask, docker, monkeypatch
+):
+    level = {"amd64": "linux/amd64/v2", "arm64": "linux/arm64/v9"}[Platform.host().architecture]
+    (docker / "buildx-inspect").write_text(INSPECTED.replace("linux/mips64", level))
+    monkeypatch.setenv("PYTEST_DOCKERBIN_RUNNER", f"{level}=none")
+    code, data = ask()
+    assert (code, problems(data)) == (0, [])
+    assert [each["run"] for each in data["platforms"]] == [True, False]
+    code, data = ask(level)
+    assert (code, problems(data)) == (
+        1,
+        [f"{level} programs are not run here: their runner is 'none'"],
+    )
 
 
 def test_an_emulator_that_is_switched_off_is_switched_on(tmp_path, binfmt):

@@ -50,7 +50,6 @@ OUTSIDE = {
         "buildx.inventory",
         "buildx.process",
         "watchdog",
-        "runners.binfmt",
         "runners.host",
         "runners.proof",
         "runners.process",
