@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_dockerbin import cache_command
+from pytest_dockerbin.doctor import command as doctor_command
 from pytest_dockerbin.errors import DockerbinError
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             one line on standard error that says why; with 0 after ``--help``.
     """
     parser = _Parser(prog="python -m pytest_dockerbin", description=__doc__)
-    cache_command.add_to(parser.add_subparsers(metavar="COMMAND", required=True, title="commands"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    doctor_command.add_to(commands)
+    cache_command.add_to(commands)
     args = parser.parse_args(argv)
     try:
         answer = args.answer(args)

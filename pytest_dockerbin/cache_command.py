@@ -6,38 +6,25 @@ Each function below answers with the text to print and the exit code; nothing is
 from __future__ import annotations
 
 import calendar
-import json
-import os
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from pytest_dockerbin.command import add_shared_options, answer, cache_root
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.settings import read_age, read_size
-from pytest_dockerbin.store import VERSION, collect, default_root, has_store, session_sizes
+from pytest_dockerbin.store import VERSION, collect, has_store, session_sizes
+from pytest_dockerbin.tables import plain, size_text, table
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
+    from pytest_dockerbin.command import Answer
     from pytest_dockerbin.entries import Entry
 
-_VARIABLE = "PYTEST_DOCKERBIN_CACHE_DIR"
 _SHORT = 12  # signs of a key for a person, as docker shows them
-_KIB = 1024
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-class Answer(NamedTuple):
-    """What a command says.
-
-    Attributes:
-        text: for standard output, without the last line end.
-        code: the exit code; 1 when something is wrong with what was looked at.
-    """
-
-    text: str
-    code: int = 0
 
 
 def add_to(commands: argparse._SubParsersAction[Any]) -> None:
@@ -57,12 +44,7 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
     ):
         action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
         action.set_defaults(answer=function)
-        action.add_argument(
-            "--cache-dir",
-            metavar="DIR",
-            help=f"the cache folder (default: {_VARIABLE}, else the user's cache folder)",
-        )
-        action.add_argument("--json", action="store_true", help="print JSON")
+        add_shared_options(action)
     actions.choices["verify"].add_argument(
         "--delete", action="store_true", help="delete what is damaged"
     )
@@ -78,12 +60,12 @@ def add_to(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _dir(args: argparse.Namespace) -> Answer:
-    root = _root(args)
-    return _answer(args, {"cache_dir": str(root)}, [str(root)])
+    root = cache_root(args)
+    return answer(args, {"cache_dir": str(root)}, [str(root)])
 
 
 def _list(args: argparse.Namespace) -> Answer:
-    root = _root(args)
+    root = cache_root(args)
     entries = sorted(_entries(root), key=lambda entry: (-entry.used, entry.key))
     sessions = _sessions(root)
     results = [_facts(entry) for entry in entries]
@@ -94,18 +76,19 @@ def _list(args: argparse.Namespace) -> Answer:
     }
     lines: list[str] = []
     if results:
-        lines = _table(
+        lines = table(
             ("KEY", "PLATFORM", "FILES", "SIZE", "LAST USED", "BUILT FROM"),
             [_row(facts) for facts in results],
+            right=("FILES", "SIZE"),
         )
     lines.append(
         f"{_several(_sizes(entries), 'result')}, {_several(sessions, 'session')} in {root}"
     )
-    return _answer(args, data, lines)
+    return answer(args, data, lines)
 
 
 def _verify(args: argparse.Namespace) -> Answer:
-    root = _root(args)
+    root = cache_root(args)
     entries = Entries(root / VERSION)
     results, lines = [], []
     for entry in _entries(root):
@@ -116,13 +99,11 @@ def _verify(args: argparse.Namespace) -> Answer:
             {"key": entry.key, "damage": damage, "deleted": bool(damage and args.delete)}
         )
         if damage:
-            lines.append(
-                f"{'deleted' if args.delete else 'damaged'}: {entry.key}: {_plain(damage)}"
-            )
+            lines.append(f"{'deleted' if args.delete else 'damaged'}: {entry.key}: {plain(damage)}")
     damaged = len(lines)
     lines.append(f"{len(results) - damaged} of {len(results)} results are whole")
     code = 1 if damaged and not args.delete else 0
-    return _answer(args, {"cache_dir": str(root), "results": results}, lines, code)
+    return answer(args, {"cache_dir": str(root), "results": results}, lines, code)
 
 
 def _gc(args: argparse.Namespace) -> Answer:
@@ -136,7 +117,7 @@ def _clear(args: argparse.Namespace) -> Answer:
 
 
 def _deleting(args: argparse.Namespace, delete: Callable[[Entries], object]) -> Answer:
-    root = _root(args)
+    root = cache_root(args)
     before, sessions = _sizes(_entries(root)), _sessions(root)
     if has_store(root):
         collect(root)
@@ -151,15 +132,10 @@ def _deleting(args: argparse.Namespace, delete: Callable[[Entries], object]) -> 
         "freed": freed,
     }
     text = f"deleted {_several(gone, 'result')}, {_several(ended, 'session')}"
-    return _answer(args, data, [f"{text}; freed {_size(freed)} in {root}"])
+    return answer(args, data, [f"{text}; freed {size_text(freed)} in {root}"])
 
 
 # -- what is there ---------------------------------------------------------------------------------
-
-
-def _root(args: argparse.Namespace) -> Path:
-    named = args.cache_dir or os.environ.get(_VARIABLE)
-    return Path(named).expanduser().absolute() if named else default_root()
 
 
 def _entries(root: Path) -> Iterable[Entry]:
@@ -189,51 +165,19 @@ def _facts(entry: Entry) -> dict[str, Any]:
 # -- how it is told --------------------------------------------------------------------------------
 
 
-def _answer(
-    args: argparse.Namespace, data: Mapping[str, Any], lines: Iterable[str], code: int = 0
-) -> Answer:
-    return Answer(json.dumps(data, indent=2) if args.json else "\n".join(lines), code)
-
-
 def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
     used = time.strptime(facts["last_used"], _TIME)
     return (
         facts["key"][:_SHORT],
         facts["platform"] or "damaged",
         "?" if facts["files"] is None else str(facts["files"]),
-        _size(facts["size"]),
+        size_text(facts["size"]),
         time.strftime("%Y-%m-%d %H:%M", time.localtime(calendar.timegm(used))),
-        _plain(facts["built_from"] or ""),
+        plain(facts["built_from"] or ""),
     )
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if name in {"FILES", "SIZE"} else cell.ljust(width)
-            for name, cell, width in zip(head, row, widths, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]
 
 
 def _several(sizes: Mapping[str, int], noun: str) -> str:
     """Return ``2 results (1.5 MiB)``."""
     count = len(sizes)
-    return f"{count} {noun}{'' if count == 1 else 's'} ({_size(sum(sizes.values()))})"
-
-
-def _size(count: int) -> str:
-    """Return bytes in the largest unit that leaves a number of at least 1."""
-    number = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < _KIB:
-            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
-        number /= _KIB
-    return f"{number:.1f} TiB"
-
-
-def _plain(text: str) -> str:
-    """Return a text without control characters: names of files are a stranger's."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    return f"{count} {noun}{'' if count == 1 else 's'} ({size_text(sum(sizes.values()))})"

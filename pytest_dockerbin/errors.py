@@ -152,6 +152,22 @@ class EngineError(UnavailableError):
             "`docker context ls` shows which address is used",
         )
 
+    @classmethod
+    def no_builder(cls, name: str, said: str) -> Self:
+        """Buildx knows no builder of that name, or can't say what it is."""
+        return cls(
+            f"the builder {name!r} can't be used ({said})",
+            hint="`docker buildx ls` lists the builders; `docker buildx use NAME` chooses one",
+        )
+
+    @classmethod
+    def idle_builder(cls, name: str, said: str) -> Self:
+        """A builder that is not running, or can't be reached."""
+        return cls(
+            f"the builder {name!r} lists no platforms ({said})",
+            hint=f"start it: docker buildx inspect --bootstrap {name}",
+        )
+
 
 class EmulatorError(UnavailableError):
     """No way to execute programs of a platform, on this host or in the builder."""

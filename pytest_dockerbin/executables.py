@@ -144,6 +144,18 @@ _ELF_MACHINES = {
 }
 
 
+def elf_architecture(start: bytes) -> str | None:
+    """Return the architecture that the first 20 bytes of an ELF file name.
+
+    None when they are not those of an ELF file, or of a machine that Docker has no name for.
+    """
+    if len(start) < 20 or start[:4] != b"\x7fELF":  # noqa: PLR2004 (as far as e_machine)
+        return None
+    byte_order: ByteOrder = "big" if start[5] == 2 else "little"  # noqa: PLR2004
+    machine = int.from_bytes(start[18:20], byte_order)
+    return _ELF_MACHINES.get((machine, start[4] * 32, byte_order))
+
+
 def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
     bits = {1: 32, 2: 64}[start[4]]
     byte_order: ByteOrder = "little" if start[5] == 1 else "big"

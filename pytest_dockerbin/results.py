@@ -289,6 +289,7 @@ class Runner(Protocol):
     Attributes:
         name: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
         emulated: whether instructions of another processor are emulated.
+        version: of the emulator, such as ``QEMU 7.2.22``; empty without one.
     """
 
     @property
@@ -298,6 +299,10 @@ class Runner(Protocol):
     @property
     def emulated(self) -> bool:
         """What `RunResult.emulated` says."""
+
+    @property
+    def version(self) -> str:
+        """What `RunResult.emulator` says."""
 
     def run(
         self,

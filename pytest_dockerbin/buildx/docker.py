@@ -31,11 +31,17 @@ def builder_platforms(builder: str | None) -> tuple[Platform, ...]:
     """
     command = [find_docker(), "buildx", "inspect", *([builder] if builder else [])]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    listed = re.findall(r"^\s*Platforms:\s*(.+)$", run.stdout, re.MULTILINE)
-    if run.returncode or not listed:  # a builder without a daemon lists none and exits with 0
+    platforms = listed_platforms(run.stdout)
+    if run.returncode or not platforms:  # a builder without a daemon lists none and exits with 0
         raise missing_part() or EngineError(
             f"docker buildx inspect lists no platforms: {' '.join(run.stderr.split())}"
         )
+    return platforms
+
+
+def listed_platforms(inspected: str) -> tuple[Platform, ...]:
+    """Return the platforms in what ``docker buildx inspect`` printed, those of all nodes."""
+    listed = re.findall(r"^[ \t]*Platforms:[ \t]*(\S.*)$", inspected, re.MULTILINE)
     platforms = []
     for word in ",".join(listed).split(","):
         try:

@@ -21,7 +21,7 @@ LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
-    | {"executables", "progress", "redaction", "frontend", "dockerignore"}
+    | {"executables", "progress", "redaction", "frontend", "dockerignore", "tables"}
     | {"checks", "comparison"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
@@ -31,8 +31,9 @@ LAYERS = (
     | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
-    | {"runners.chain", "runners.launcher", "runners.qemu"},
-    {"maker", "session", "sysroot", "cache_command"},
+    | {"runners.chain", "runners.launcher", "runners.qemu", "runners.binfmt", "buildx.inventory"},
+    {"maker", "session", "sysroot", "command", "cache_command"}
+    | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"} | {"lifetimes"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
@@ -47,6 +48,7 @@ OUTSIDE = {
     "filelock": {"locks"},
     "subprocess": {
         "buildx.docker",
+        "buildx.inventory",
         "buildx.process",
         "watchdog",
         "artifact",

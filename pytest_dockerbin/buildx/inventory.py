@@ -1,0 +1,223 @@
+"""Asks the docker command what is here: itself, its engine, buildx and a builder.
+
+Whatever is missing is an error in the list, and the rest is asked all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_dockerbin.buildx.docker import listed_platforms
+from pytest_dockerbin.errors import EngineError
+
+if TYPE_CHECKING:
+    from pytest_dockerbin.platforms import Platform
+
+_PATIENCE = 30.0  # seconds for one answer; buildx itself waits 20 s for a builder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docker:
+    """The docker command.
+
+    Attributes:
+        command: its path.
+        version: its version.
+        buildx: the version of its buildx plugin.
+    """
+
+    command: str | None = None
+    version: str | None = None
+    buildx: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The engine that the docker command talks to.
+
+    Attributes:
+        context: the name of the docker context in force.
+        address: where the engine listens.
+        version: its version.
+        api: the newest API version that it speaks.
+        platform: its own platform.
+        image_store: ``containerd`` or ``classic``.
+    """
+
+    context: str | None = None
+    address: str | None = None
+    version: str | None = None
+    api: str | None = None
+    platform: str | None = None
+    image_store: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildxBuilder:
+    """A builder of buildx.
+
+    Attributes:
+        name: its name.
+        driver: ``docker``, ``docker-container``, ``kubernetes`` or ``remote``.
+        platforms: those that all its nodes say they can build.
+    """
+
+    name: str | None = None
+    driver: str | None = None
+    platforms: tuple[Platform, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What the docker command says; what it does not say is None."""
+
+    docker: Docker = Docker()
+    engine: Engine = Engine()
+    builder: BuildxBuilder = BuildxBuilder()
+    errors: tuple[EngineError, ...] = ()
+
+
+def take_inventory(builder: str | None) -> Inventory:
+    """Ask for everything.
+
+    Args:
+        builder: a builder's name; the current one when None.
+    """
+    command = shutil.which("docker")
+    if command is None:
+        return Inventory(builder=BuildxBuilder(name=builder), errors=(EngineError.no_docker(),))
+    version, engine, engine_error = _ask_engine(command)
+    buildx, buildx_error = _ask_buildx(command)
+    asked, builder_error = BuildxBuilder(name=builder), None
+    if buildx:
+        asked, builder_error = _ask_builder(command, builder)
+        if engine_error and builder_error and asked.driver in (None, "docker"):
+            builder_error = None  # the builder is the engine, of which it is said already
+    return Inventory(
+        docker=Docker(command=command, version=version, buildx=buildx),
+        engine=engine,
+        builder=asked,
+        errors=tuple(error for error in (engine_error, buildx_error, builder_error) if error),
+    )
+
+
+def _ask_engine(command: str) -> tuple[str | None, Engine, EngineError | None]:
+    """Return the docker command's version, the engine, and why it does not answer."""
+    said = _ask(command, "version", "--format={{json .}}")
+    found = _json(said.out)
+    context = _text(found, "Client", "Context")
+    endpoint = _ask(command, "context", "inspect", "--format={{.Endpoints.docker.Host}}")
+    engine = Engine(
+        context=context or os.environ.get("DOCKER_CONTEXT"),
+        address=endpoint.out.strip() or os.environ.get("DOCKER_HOST"),
+    )
+    version = _text(found, "Client", "Version")
+    if said.code or not _text(found, "Server", "Version"):
+        return version, engine, EngineError.no_daemon(said.why())
+    system, processor = _text(found, "Server", "Os"), _text(found, "Server", "Arch")
+    status = _ask(command, "info", "--format={{json .DriverStatus}}")
+    return (
+        version,
+        Engine(
+            context=engine.context,
+            address=engine.address,
+            version=_text(found, "Server", "Version"),
+            api=_text(found, "Server", "ApiVersion"),
+            platform=f"{system}/{processor}" if system and processor else None,
+            image_store=None if status.code else _image_store(status.out),
+        ),
+        None,
+    )
+
+
+def _image_store(driver_status: str) -> str:
+    """Tell the store by the driver type that containerd's snapshotters report."""
+    return "containerd" if "io.containerd.snapshotter." in driver_status else "classic"
+
+
+def _ask_buildx(command: str) -> tuple[str | None, EngineError | None]:
+    said = _ask(command, "buildx", "version")
+    if said.code:
+        return None, EngineError.no_buildx(said.why())
+    words = said.out.split()  # github.com/docker/buildx v0.29.1 COMMIT
+    return (words[1].removeprefix("v") if len(words) > 1 else said.out.strip()), None
+
+
+def _ask_builder(command: str, name: str | None) -> tuple[BuildxBuilder, EngineError | None]:
+    said = _ask(command, "buildx", "inspect", *(["--", name] if name else []))
+    builder = BuildxBuilder(
+        name=_line(said.out, "Name") or name or os.environ.get("BUILDX_BUILDER"),
+        driver=_line(said.out, "Driver"),
+        platforms=listed_platforms(said.out),
+    )
+    shown = builder.name or "buildx's own"
+    if said.code:
+        return builder, EngineError.no_builder(shown, said.why())
+    if not builder.platforms:  # a builder that can't be reached is no error of the command's
+        why = _line(said.out, "Error") or _line(said.out, "Status") or said.why()
+        return builder, EngineError.idle_builder(shown, why)
+    return builder, None
+
+
+class _Said(NamedTuple):
+    """What docker said: its exit code, standard output and standard error."""
+
+    code: int
+    out: str = ""
+    err: str = ""
+
+    def why(self) -> str:
+        """Return one line that says why it failed."""
+        lines = [line.strip() for line in self.err.splitlines() or self.out.splitlines()]
+        return next(filter(None, lines), f"exit code {self.code}").removeprefix("ERROR: ")
+
+
+def _ask(*command: str) -> _Said:
+    try:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=_PATIENCE)
+            except BaseException:
+                with suppress(ProcessLookupError):  # plugins too: docker may be a script
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+    except subprocess.TimeoutExpired:
+        return _Said(1, err=f"no answer within {_PATIENCE:.0f} s")
+    except OSError as error:
+        return _Said(1, err=f"{command[0]}: {error.strerror}")
+    return _Said(process.returncode, out, err)
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 (whatever a docker of another make prints)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _text(data: Any, *keys: str) -> str | None:  # noqa: ANN401
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, str) and data else None
+
+
+def _line(inspected: str, name: str) -> str | None:
+    """Return the first value of that name in what ``docker buildx inspect`` printed."""
+    found = re.search(rf"^{name}:[ \t]*(\S.*)$", inspected, re.MULTILINE)
+    return found[1].strip() if found else None
