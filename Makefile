@@ -23,7 +23,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: engine ## build and test examples/export-binaries for linux/amd64 and linux/arm64
-	@$(ENGINE) images | tee $(VENV)/.images; \
+	@$(ENGINE) images rust:alpine | tee $(VENV)/.images; \
 	case "$$(tail -n 1 $(VENV)/.images)" in \
 	"registry: yes") set -- ;; \
 	"registry: no") \

@@ -68,6 +68,7 @@ RECIPES = {
         architectures=("amd64", "arm64"),
         programs={"usr/local/bin/rustc": _RUSTC},
     ),
+    "debian:stable-slim": Recipe(packages=_BASE, architectures=("amd64", "arm64")),
 }
 
 
