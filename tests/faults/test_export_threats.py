@@ -396,7 +396,7 @@ def traces(values):
         yield quote(value, safe="")
 
 
-@pytest.mark.fault("S7", "secrets in cache, .pytest_cache, output, JUnit, command lines: hits")
+@pytest.mark.fault("S7", "secrets in cache, .pytest_cache, output, JUnit, command lines")
 def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
     tokens = bench.folder / "tokens"
     tokens.mkdir()
@@ -418,37 +418,37 @@ def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
             for kind in KINDS for form in FORMS
         ]  # fmt: skip
         chance.shuffle(leaks)
-        ending = [("exit", 1)] if fails else [("arrived", KINDS)]
+        ending = [("failed_step", "exit code: 1"), ("exit", 1)] if fails else [("arrived", KINDS)]
         docker.forget()
         docker.plan(
             ("look_at_commands", hidden), ("log", []), *(("leak", how) for how in leaks), *ending
         )
         args = ["-n2", "-p", "cacheprovider", "--dockerbin-cache=reuse", "--dockerbin-no-cache"]
-        code, said = project.run(
-            *args, f"--junitxml={junit}", *TELLING[number // 2 % len(TELLING)], CANARY=values["env"]
-        )
-        commands = [call["commands"] for call in docker.calls() if "commands" in call]
-        trial.hold(code == 1 and len(commands) == 2, f"{code}, {len(commands)} builds: {said}")
-        trial.hold(commands == [[], []], f"on command lines: {commands}")
-        for call in docker.calls():
-            found = [word for word in call.get("argv", ()) if any(map(word.count, hidden))]
-            trial.hold(not found, f"docker was started with {found}")
+        telling = TELLING[number // 2 % len(TELLING)]
+        _, said = project.run(*args, f"--junitxml={junit}", *telling, CANARY=values["env"])
         outcomes = junit.read_text()
         kept = [bench.cache, bench.tmp, project.folder / ".pytest_cache"]
         files = [path for folder in kept for path in folder.rglob("*") if path.is_file()]
         texts = {str(path): path.read_text(errors="replace") for path in files}
-        texts |= {"JUnit": html.unescape(outcomes), "stdout": said}
-        texts |= {"names": "\n".join(texts)}
+        texts |= {"JUnit": html.unescape(outcomes), "stdout": said, "names": "\n".join(texts)}
+        texts["docker's arguments"] = "\n".join(
+            word for call in docker.calls() for word in call.get("argv", ())
+        )
         hits = {where for where, text in texts.items() if any(map(text.count, hidden))}
-        trial.hold(not hits, f"{TELLING[number // 2 % len(TELLING)]}: in {sorted(hits)}")
-        # and that there was something to be found: the log of each build, and its failure
+        commands = [call["commands"] for call in docker.calls() if "commands" in call]
+        # and that there was something to be found: each build's log and outcome, pytest's cache
         logs = [text for where, text in texts.items() if where.endswith(".log")]
+        outcome = 'failures="2" ' if fails else 'errors="0" failures="1" skipped="0"'
+        problems = {
+            f"in {sorted(hits)}": hits,
+            f"on command lines: {commands}": commands != [[], []],
+            f"other outcomes: {said}": outcome not in outcomes,
+            f"logs: {logs}": len(logs) != 2 or not all("***" in text for text in logs),
+            "pytest wrote no cache": not any("lastfailed" in where for where in texts),
+        }
+        told = [problem for problem, found in problems.items() if found]
+        trial.hold(not told, f"run {number} {telling}: {told}")
         replaced += sum(text.count("***") for text in logs)
-        trial.hold(len(logs) == 2 and all("***" in text for text in logs), f"logs: {logs}")
-        held = 'failures="2" ' in outcomes if fails else 'errors="0" failures="1" ' in outcomes
-        trial.hold(held, f"other outcomes: {outcomes}")
-        lastfailed = project.folder / ".pytest_cache" / "v" / "cache" / "lastfailed"
-        trial.hold(lastfailed.is_file(), "pytest wrote no cache")
     trial.note(f"{replaced} times *** in logs; reports of our own do not exist yet: not tried")
 
 
