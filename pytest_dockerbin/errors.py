@@ -10,6 +10,7 @@
     │   ├── DaemonLostError      the daemon went away, twice
     │   └── BuildTimeoutError    it was ended by us, since it took too long
     ├── ArtifactError            what was exported can't be used
+    │   ├── EmptyExportError     there is nothing in it
     │   └── WrongPlatformError   an executable of another architecture
     ├── CacheMissError           --dockerbin-cache=only, and there is no stored result
     ├── StoppedError             given up, since the session is being stopped
@@ -286,15 +287,6 @@ class ArtifactError(DockerbinError):
     """An export that is empty, unsafe or holds something that can't be used."""
 
     @classmethod
-    def empty(cls, platform: str) -> Self:
-        """The build succeeded and exported no file."""
-        return cls(
-            f"the build for {platform} exported nothing",
-            hint="the last stage (or the stage named by target) must hold the files: "
-            "FROM scratch + COPY --from=...",
-        )
-
-    @classmethod
     def unsafe(cls, platform: str, name: str, why: str, hint: str | None = None) -> Self:
         """An exported file that must not be used, or opened."""
         return cls(f"the export for {platform} can't be used: {name!r} {why}", hint=hint)
@@ -332,6 +324,19 @@ class ArtifactError(DockerbinError):
     def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
         """A program whose file tells nothing, or not the whole."""
         return cls(f"{path.name} for {platform} can't be inspected: {why}; {str(path)!r}")
+
+
+class EmptyExportError(ArtifactError):
+    """A build that succeeded and exported no file."""
+
+    @classmethod
+    def of_build(cls, platform: str) -> Self:
+        """The build for ``platform`` exported nothing."""
+        return cls(
+            f"the build for {platform} exported nothing",
+            hint="the last stage (or the stage named by target) must hold the files: "
+            "FROM scratch + COPY --from=...",
+        )
 
 
 class WrongPlatformError(ArtifactError):
@@ -398,6 +403,7 @@ _TREE: dict[str, type[DockerbinError]] = {
         StoppedError,
         CacheMissError,
         ArtifactError,
+        EmptyExportError,
         WrongPlatformError,
         StoreError,
         UntrustedStoreError,

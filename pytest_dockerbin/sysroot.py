@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
-from pytest_dockerbin.errors import ArtifactError, SettingsError
+from pytest_dockerbin.errors import ArtifactError, EmptyExportError, SettingsError
 from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.inspection import read_info
 from pytest_dockerbin.results import Sysroot
@@ -164,11 +164,15 @@ def export_sysroot(
     loader = str(PurePosixPath(wanted.interpreter)).lstrip("/")
     for _ in range(_MOST_ROUNDS):
         lines = wanted.instructions(spec.sysroot_target, platform)
-        copied = build(replace(spec, target=STAGE, appended=lines, sysroot_target=None))
+        without_loader = ArtifactError.no_loader_in_stage(
+            str(platform), wanted.interpreter, spec.sysroot_target
+        )
+        try:
+            copied = build(replace(spec, target=STAGE, appended=lines, sysroot_target=None))
+        except EmptyExportError:
+            raise without_loader from None
         if not (copied / loader).is_file():
-            raise ArtifactError.no_loader_in_stage(
-                str(platform), wanted.interpreter, spec.sysroot_target
-            )
+            raise without_loader
         more = wanted.with_those_of((copied / file.name for file in copied.files), platform)
         if more.names == wanted.names:
             break
