@@ -111,9 +111,9 @@ class SettingsError(DockerbinError):
         return cls(f"{_at(where)}{name}={got!r}: expected {expected}")
 
     @classmethod
-    def wrong_secret(cls, expected: str, where: str) -> Self:
-        """Say what ``secrets`` must be, and nothing of what was given."""
-        return cls(f"{where}: secrets: expected {expected}; what was given is not shown")
+    def hidden_value(cls, name: str, expected: str, where: str) -> Self:
+        """Say what a setting must be, and nothing of what was given."""
+        return cls(f"{where}: {name}: expected {expected}; what was given is not shown")
 
 
 def _at(where: str) -> str:
@@ -230,6 +230,14 @@ class SecretError(UnavailableError):
         return cls(
             f"the secret {name!r} is missing: {why}",
             hint="where it can't be had, as on the CI of a fork: --dockerbin-missing=skip",
+        )
+
+    @classmethod
+    def no_agent(cls, name: str, why: str) -> Self:
+        """The ssh agent or key for the id ``name`` is not there."""
+        return cls(
+            f"the ssh agent for {name!r} is missing: {why}",
+            hint="start one with `ssh-agent` and `ssh-add`, or name a key: ssh={'default': PATH}",
         )
 
 

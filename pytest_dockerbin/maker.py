@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.artifact import BuildRecord, Manifest
+from pytest_dockerbin.artifact import ARCHIVE, BuildRecord, Manifest
+from pytest_dockerbin.attestations import read_image, take_files
 from pytest_dockerbin.buildx.build import build
+from pytest_dockerbin.buildx.command import ATTESTATION
 from pytest_dockerbin.buildx.process import Timeouts
+from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
 from pytest_dockerbin.errors import CacheMissError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.job import Job
@@ -36,7 +40,7 @@ class Maker:
         log_dir: the folder of build logs.
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
-        warn: gets a line when results can't be stored.
+        warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
     """
 
@@ -45,7 +49,7 @@ class Maker:
     log_dir: Path
     watch: Watch
     waiting: Waiting
-    warn: Callable[[str], None]
+    warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
 
     def make(self, folder: Path, job: Job) -> Manifest:
@@ -99,10 +103,14 @@ class Maker:
                     # else somebody edited meanwhile: it is the result of neither the old inputs
                     # nor the new ones, and serves this session only
         except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-            self.warn(f"results can't be stored in the cache folder: {error}")
+            self.warn("store", f"results can't be stored in the cache folder: {error}")
         return manifest or self._build(folder, job)
 
     def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
+        undeclared = undeclared_arguments(text_of(job.spec) or "", dict(job.spec.build_args))
+        for name in undeclared:
+            line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
+            self.warn(line, line)
         tree = folder / "tree"
         log_path = self.log_dir / f"{job.name}.log"
         try:
@@ -112,10 +120,13 @@ class Maker:
 
     def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
         gauge = Gauge(tree, job.platform, self.settings.limits)
+        is_tree = job.spec.exporter == "local"
+        if not is_tree:
+            tree.mkdir()
         built = build(
             job.spec,
             job.platform,
-            dest=tree,
+            dest=tree if is_tree else tree / ARCHIVE,
             log_path=log_path,
             timeouts=Timeouts(
                 total=self.settings.build_timeout, silence=self.settings.silence_timeout
@@ -130,6 +141,15 @@ class Maker:
             ref=built.ref,
             source=source,
         )
-        limits = self.settings.limits
-        files = seal(tree, job.platform, verify=job.spec.verify, limits=limits)
-        return Manifest(platform=job.platform, files=files, build=record)
+        attestations: tuple[Statement, ...] = ()
+        if job.spec.attests:
+            attestations = take_files(tree, ATTESTATION) if is_tree else read_image(tree / ARCHIVE)
+        verify = job.spec.verify if is_tree else False
+        files = seal(tree, job.platform, verify=verify, limits=self.settings.limits)
+        return Manifest(
+            platform=job.platform,
+            files=files,
+            build=record,
+            archive=None if is_tree else ARCHIVE,
+            attestations=attestations,
+        )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.spec import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

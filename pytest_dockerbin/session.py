@@ -184,7 +184,7 @@ class Builder:
             artifact = self._results.get(job.name)
             if job.platform != platform.built_as or not isinstance(artifact, Artifact):
                 continue
-            if changed(artifact.path, stamps):
+            if changed(artifact.tree, stamps):
                 self._mend(job, artifact)
 
     def runner(self, platform: Platform, model: str | None = None) -> Runner:
@@ -232,8 +232,8 @@ class Builder:
         except StoreError as error:
             private = _private_root(self.session)
             store = self._open_store(private)
-            if store.claim("warning-store"):
-                self._warn(f"{error.summary}; this session uses {str(private)!r}")
+            self.store = store
+            self._warn_once("store", f"{error.summary}; this session uses {str(private)!r}")
             trusted = not isinstance(error, UntrustedStoreError)
             return store, Entries(root / VERSION) if trusted else None
 
@@ -250,8 +250,8 @@ class Builder:
         """Tell whether builds should end: an xdist worker outlives its controller by 5 to 8 s."""
         return self.store.stopped() or (self._owner is not None and os.getppid() != self._owner)
 
-    def _warn_once(self, line: str) -> None:
-        if self.store.claim("warning-store"):
+    def _warn_once(self, about: str, line: str) -> None:
+        if self.store.claim(f"warning-{hashlib.sha256(about.encode()).hexdigest()[:12]}"):
             self._warn(line)
 
     # -- builds -----------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ class Builder:
             return outcome
         self._stamps[job] = outcome["stamps"]
         return Artifact(
-            path=folder / "tree",
+            tree=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
             runner=partial(self._runner_of, job.spec, job.platform),
         )
@@ -304,17 +304,17 @@ class Builder:
             outcome = _read_outcome(result)
             if not isinstance(outcome, DockerbinError):
                 self._stamps[job] = outcome["stamps"]
-            names = changed(artifact.path, self._stamps[job])
+            names = changed(artifact.tree, self._stamps[job])
             if not names:  # another process was faster
                 return
             manifest = self._maker.make(folder, job)
             for name in names:
-                place = artifact.path / name
+                place = artifact.tree / name
                 if place.is_dir() and not place.is_symlink():
                     shutil.rmtree(place)
                 place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 (folder / "tree" / name).replace(place)
-            self._stamps[job] = stamps_of(artifact.path, manifest)
+            self._stamps[job] = stamps_of(artifact.tree, manifest)
             made = {"manifest": artifact.manifest.to_json(), "stamps": self._stamps[job]}
             (folder / "outcome.json").write_text(json.dumps({"made": made}))
             (folder / "outcome.json").replace(result / "outcome.json")

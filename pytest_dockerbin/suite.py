@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_dockerbin.build_settings import build_spec, read_settings
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_selection,
@@ -21,7 +22,6 @@ from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import RunnerSpec
 from pytest_dockerbin.session import Builder, new_session_name
-from pytest_dockerbin.spec import BuildSpec, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.selection import BuildMarks
     from pytest_dockerbin.settings import Selection, Settings
+    from pytest_dockerbin.spec import BuildSpec
 
 suite_key = pytest.StashKey["Suite"]()
 _session_name_key = pytest.StashKey[str]()
@@ -167,7 +168,7 @@ class Suite:
             settings = self._defaults(defaults)
             if marks:
                 settings |= dict(marks.settings)
-            return self._build(BuildSpec.of(settings), platform)
+            return self._build(build_spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
         """Return the program of the ``dockerbin_binary`` fixture."""
@@ -211,7 +212,7 @@ class Suite:
             settings.pop("dockerfile", None)  # another context has a Dockerfile of its own
         settings |= read_settings(given, base=base, where="dockerbin_build")
         try:
-            return self._build(BuildSpec.of(settings), wanted)
+            return self._build(build_spec(settings), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None

@@ -20,12 +20,13 @@ import pytest
 from rig import AMD64, PROCESSES, Strace, wait_until
 
 import pytest_dockerbin
+from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.buildx.caches import destinations, sources
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.errors import ArtifactError, SettingsError
 from pytest_dockerbin.export import seal
 from pytest_dockerbin.session import Builder
 from pytest_dockerbin.settings import Limits, Settings
-from pytest_dockerbin.spec import BuildSpec, read_settings
 
 PACKAGE = Path(pytest_dockerbin.__file__).parent
 
@@ -241,7 +242,8 @@ def test_no_module_reads_tar(trial):
 VALUE_FLAGS = {
     "--platform", "--output", "--file", "--provenance", "--sbom", "--builder", "--target",
     "--build-arg", "--build-context", "--secret", "--network", "--progress",
-    "--metadata-file",
+    "--metadata-file", "--ssh", "--label", "--add-host", "--ulimit", "--shm-size",
+    "--cgroup-parent", "--no-cache-filter", "--cache-from", "--cache-to", "--attest",
 }  # fmt: skip
 BARE_FLAGS = {"--no-cache", "--pull"}
 
@@ -272,6 +274,14 @@ ODD = [
 ]  # fmt: skip
 
 
+def fields_of(value):
+    return next(csv.reader(io.StringIO(value, newline=""), strict=True))
+
+
+def values_of(flags, flag):
+    return [value for name, value in flags if name == flag]
+
+
 @pytest.mark.fault("S6", "option and CSV injection: values round-trip, none becomes an option")
 def test_no_value_becomes_an_option(tmp_path, trial, times):
     context = tmp_path / "context"
@@ -290,6 +300,16 @@ def test_no_value_becomes_an_option(tmp_path, trial, times):
             "build_contexts": {"base": f"docker-image://{word}"},
             "network": chance.choice([word, "none"]),
             "secrets": {chance.choice([word, "token"]): f"file:/keys/{word}"},
+            "ssh": {chance.choice([word, "default"]): f"/agents/{word}"},
+            "labels": {chance.choice([word, "label"]): word},
+            "add_hosts": {chance.choice([word, "host"]): chance.choice([word, "::1"])},
+            "ulimits": {chance.choice([word, "nofile"]): chance.choice([word, 1])},
+            "shm_size": word,
+            "cgroup_parent": word,
+            "no_cache_filter": [word],
+            "cache_from": [{"type": "registry", "ref": word}],
+            "cache_to": [{"type": "local", "dest": f"/caches/{word}"}],
+            "provenance": {"mode": word},
         }
         names = chance.sample(sorted(given), 3)
         try:
@@ -298,24 +318,36 @@ def test_no_value_becomes_an_option(tmp_path, trial, times):
             refused += 1
             read = {}
         dest = f"/out/{word}".replace("\0", "")
-        spec = BuildSpec.of({**read, "context": context})
-        flags, rest = parse_as_docker_does(arguments(spec, AMD64, spec.dockerfile, dest=dest))
+        spec = build_spec({**read, "context": context})
+        flags, rest = parse_as_docker_does(arguments(spec, AMD64, str(spec.dockerfile), dest=dest))
         told = dict(flags)
-        fields = next(csv.reader(io.StringIO(told["--output"], newline=""), strict=True))
-        held = fields == ["type=local", f"dest={dest}"] and rest == [str(context)]
-        for flag, pairs in (
-            ("--build-arg", spec.build_args),
-            ("--build-context", spec.build_contexts),
+        fields = fields_of(told["--output"])
+        held = fields[:2] == ["type=local", f"dest={dest}"] and rest == [str(context)]
+        held &= len(fields) == 2 + bool(spec.attests)
+        for flag, pairs, sign in (
+            ("--build-arg", spec.build_args, "="),
+            ("--build-context", spec.build_contexts, "="),
+            ("--label", spec.labels, "="),
+            ("--ulimit", spec.ulimits, "="),
+            ("--ssh", spec.ssh, "="),
+            ("--add-host", spec.add_hosts, ":"),
         ):
-            held &= [value for name, value in flags if name == flag] == [
-                f"{k}={v}" for k, v in pairs
-            ]
-        held &= [
-            next(csv.reader(io.StringIO(value, newline=""), strict=True))
-            for name, value in flags
-            if name == "--secret"
-        ] == [[f"id={name}", f"src={source[5:]}"] for name, source in spec.secrets]
-        held &= told.get("--target") == spec.target and told.get("--builder") == spec.builder
+            held &= values_of(flags, flag) == [f"{k}{sign}{v}" for k, v in pairs]
+        for flag, lists in (
+            ("--secret", [[f"id={name}", f"src={at[5:]}"] for name, at in spec.secrets]),
+            ("--cache-to", destinations(spec.cache_to, AMD64)),
+            ("--cache-from", sources(spec.cache_from, AMD64)),
+            ("--attest", [["type=provenance", *map("=".join, at)] for _, at in spec.attests]),
+        ):
+            held &= list(map(fields_of, values_of(flags, flag))) == list(lists)
+        for flag, value in (
+            ("--target", spec.target),
+            ("--builder", spec.builder),
+            ("--shm-size", spec.shm_size),
+            ("--cgroup-parent", spec.cgroup_parent),
+        ):
+            held &= told.get(flag) == value
+        held &= values_of(flags, "--no-cache-filter") == list(spec.no_cache_filter)
         held &= not any("\0" in value for _, value in flags if value)
         trial.hold(held, f"{word!r}: {flags} {rest}")
     trial.note(f"{refused} of them were refused before")

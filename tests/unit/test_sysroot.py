@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 from linked import Linked
@@ -60,7 +60,7 @@ class Stage:
         files = tuple(FileRecord(name=n, size=1, sha256="", mode=0o755) for n in sorted(copied))
         build = BuildRecord(seconds=1, steps=1, cached_steps=0, log_path=None, ref=None)
         manifest = Manifest(platform=AMD64, files=files, build=build)
-        return Artifact(path=tree, manifest=manifest, runner=lambda *_: None)
+        return Artifact(tree=tree, manifest=manifest, runner=lambda *_: None)
 
 
 def matches(name, pattern):
@@ -166,16 +166,15 @@ def test_every_part_of_a_source_is_a_pattern_since_a_missing_folder_is_an_error(
 
 
 @pytest.mark.parametrize("stage", ["runtime", "RUNTIME", "build", "0", "1"])
-def test_a_stage_is_found_by_name_and_number(tmp_path, stage):
-    (tmp_path / "Dockerfile").write_text(
-        "# FROM x AS comment\nfrom --platform=$BUILDPLATFORM a as Build\n\tFROM b AS runtime\n"
+def test_a_stage_is_found_by_name_and_number(stage):
+    find_stage(
+        "# FROM x AS comment\nfrom --platform=$BUILDPLATFORM a as Build\n\tFROM b AS runtime\n",
+        stage,
     )
-    find_stage(tmp_path / "Dockerfile", stage)
 
 
 @pytest.mark.parametrize("stage", ["comment", "2", "debian"])
-def test_a_stage_that_is_not_there_is_named(tmp_path, stage):
-    dockerfile = Path(tmp_path / "Dockerfile")
-    dockerfile.write_text("# FROM x AS comment\nFROM debian AS build\nFROM scratch\n")
+def test_a_stage_that_is_not_there_is_named(stage):
+    dockerfile = "# FROM x AS comment\nFROM debian AS build\nFROM scratch\n"
     with pytest.raises(SettingsError, match=f"sysroot_target: unknown stage '{stage}'"):
         find_stage(dockerfile, stage)
