@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UntrustedStoreError,
         WrongPlatformError,
     )
+    from pytest_dockerbin.fixtures import fixture
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
@@ -78,11 +79,13 @@ __all__ = [
     "UntrustedStoreError",
     "WrongPlatformError",
     "compare",
+    "fixture",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
+    "fixtures": ("fixture",),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunningProgram", "RunResult"),

@@ -150,7 +150,7 @@ class Reporter:
         """Take what a worker built."""
         for record in getattr(node, "workeroutput", {}).get("dockerbin", ()):
             suite_of(self._config).workers_built = True
-            self._builds.setdefault((record["label"], record["platform"]), record)
+            self._note(record)
 
     def pytest_sessionfinish(self) -> None:
         """Hand what this worker built to the controller."""
@@ -159,7 +159,13 @@ class Reporter:
         if output is not None:
             output["dockerbin"] = builds
         for record in builds:
-            self._builds.setdefault((record["label"], record["platform"]), record)
+            self._note(record)
+
+    def _note(self, record: dict[str, Any]) -> None:
+        """Keep what is told of a build; named builds that are equal are told together."""
+        which = record["key"] if record["names"] else record["label"]
+        known = self._builds.setdefault((which, record["platform"]), record)
+        known["names"] = list(dict.fromkeys((*known["names"], *record["names"])))
 
     # -- what is printed --------------------------------------------------------------------------
 
@@ -253,13 +259,14 @@ def _counted(count: int, outcome: str) -> str:
 
 
 def _build_words(record: dict[str, Any]) -> str:
+    name = ", ".join(record["names"]) or record["label"]
     if "error" in record:
-        return f"{record['label']} not built ({record['error']})"
+        return f"{name} not built ({record['error']})"
     if record["source"] == "reused":
-        return f"{record['label']} reused"
+        return f"{name} reused"
     damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
-    return f"{record['label']} built in {record['seconds']:.1f} s{cached}{damaged}"
+    return f"{name} built in {record['seconds']:.1f} s{cached}{damaged}"
 
 
 def _is_ours(fixturedef: pytest.FixtureDef[Any]) -> bool:

@@ -7,6 +7,7 @@ one's; the ini list; the native platform.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.spec import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_dockerbin.settings import Selection
 
@@ -39,10 +40,10 @@ class Choice:
 
 
 class BuildMarks(NamedTuple):
-    """What a test's markers say of its build; hashable, since it is a fixture's parameter.
+    """What is said of a build beside the defaults; hashable, since it is a fixture's parameter.
 
     Attributes:
-        settings: build settings, typed, as sorted pairs.
+        settings: build settings of the test's markers or of a named build, typed, as sorted pairs.
         scope: the node whose ``dockerbin_defaults`` apply: a fixture of session scope that a
             conftest overrides must be asked again where another override holds.
     """
@@ -113,8 +114,35 @@ def build_marks(definition: pytest.Item) -> BuildMarks:
                 "arguments", mark.args, "names and values, such as target='bin'", where
             )
         merged |= read_settings(mark.kwargs, base=node.path.parent, where=where)
-    parent = definition.parent
-    return BuildMarks(tuple(sorted(merged.items())), parent.nodeid if parent else "")
+    return BuildMarks(tuple(sorted(merged.items())), _scope(definition))
+
+
+def as_named_build(
+    function: Callable[..., object], settings: Mapping[str, Any]
+) -> Callable[..., object]:
+    """Return a fixture's function, marked as that of a named build with ``settings``."""
+    setattr(function, _NAMED, settings)
+    return function
+
+
+def named_builds(metafunc: pytest.Metafunc) -> dict[str, BuildMarks]:
+    """Return the named builds among the fixtures of a test."""
+    scope = _scope(metafunc.definition)
+    found = {}
+    # pytest has no public way to tell which of several fixtures of a name a test gets
+    for name, fixtures in metafunc._arg2fixturedefs.items():  # noqa: SLF001
+        settings = getattr(inspect.unwrap(fixtures[-1].func), _NAMED, None)
+        if settings is not None:
+            found[name] = BuildMarks(tuple(sorted(settings.items())), scope)
+    return found
+
+
+_NAMED = "dockerbin_named_build"
+"""Attribute of a fixture's function: the settings of the named build that it is."""
+
+
+def _scope(definition: pytest.Item) -> str:
+    return definition.parent.nodeid if definition.parent else ""
 
 
 def is_parametrised(definition: pytest.Item, argument: str) -> bool:
@@ -184,8 +212,8 @@ def parametrise(
 ) -> None:
     """Run a test of ours once for each of its platforms.
 
-    Two hidden parameters, without a place in the test's id, carry what a fixture of session scope
-    can't ask the test for: its build markers, and all platforms of ``dockerbin_matrix``.
+    Hidden parameters, without a place in the test's id, carry what a fixture of session scope can't
+    ask the test for: its build markers, where it stands, all platforms of ``dockerbin_matrix``.
 
     Raises:
         SettingsError: a marker can't be understood.
@@ -198,6 +226,9 @@ def parametrise(
         _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
     if "dockerbin" in names and not is_parametrised(definition, "dockerbin"):
         _parametrise(metafunc, "dockerbin", [marks], [pytest.HIDDEN_PARAM])
+    for name, build in named_builds(metafunc).items():
+        if not is_parametrised(definition, name):
+            _parametrise(metafunc, name, [build], [pytest.HIDDEN_PARAM])
     if "dockerbin_matrix" in names and not is_parametrised(definition, "dockerbin_matrix"):
         value = pytest.param((choice.platforms, marks), marks=_skip_marks(choice))
         _parametrise(metafunc, "dockerbin_matrix", [value], [pytest.HIDDEN_PARAM])

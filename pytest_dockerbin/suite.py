@@ -206,22 +206,39 @@ class Suite:
         """Build for ``dockerbin_build``: a missing engine ends the test, an error is raised."""
         __tracebackhide__ = True
         wanted = Platform.host() if platform is None else self.platform(platform)
-        settings = self._defaults(defaults)
-        if "dockerfile" not in given:
-            settings.pop("dockerfile", None)  # another context has a Dockerfile of its own
-        settings |= read_settings(given, base=base, where="dockerbin_build")
+        read = read_settings(given, base=base, where="dockerbin_build")
         try:
-            return self._build(BuildSpec.of(settings), wanted)
+            return self._build(self._spec_of(read, defaults), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None
         raise AssertionError  # pragma: no cover (the block above always raises)
 
-    def _build(self, spec: BuildSpec, platform: Platform) -> Artifact:
+    def named(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        platform: Platform,
+    ) -> Artifact:
+        """Return the artifact of a named build."""
+        with self._outcomes(platform):
+            return self._build(self._spec_of(settings, defaults), platform, name=name)
+
+    def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
+        """Return the build of settings that name a context, above the defaults."""
+        below = self._defaults(defaults)
+        below.pop("dockerfile", None)  # another context has a Dockerfile of its own
+        return BuildSpec.of({**below, **settings})
+
+    def _build(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         __tracebackhide__ = True
-        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform)}
+        key = spec.export_key()
+        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform), "key": key}
+        names = self.builds.get((key, str(platform)), {}).get("names", [])
+        record["names"] = [*names, name] if name and name not in names else names
         record["error"] = "interrupted"  # unless it is known better
-        self.builds[spec.export_key(), str(platform)] = record
+        self.builds[key, str(platform)] = record
         try:
             others = [other for other in self.wanted if other != platform]
             artifact = self.builder.build(spec, platform, others=others)
