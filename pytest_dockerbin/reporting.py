@@ -12,8 +12,10 @@ import pytest
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
+from pytest_dockerbin.plan import plan
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import Way
+from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.suite import suite_of
 
@@ -100,7 +102,7 @@ class Reporter:
     ) -> Generator[None, object, object]:
         """Note where an overridden ``dockerbin_defaults`` stands."""
         value = yield
-        if fixturedef.argname == "dockerbin_defaults" and not _is_ours(fixturedef):
+        if fixturedef.argname == "dockerbin_defaults" and not is_ours(fixturedef.func):
             file = Path(inspect.getfile(fixturedef.func))
             suite_of(self._config).remember_override(value, file)
         return value
@@ -169,8 +171,10 @@ class Reporter:
 
     # -- what is printed --------------------------------------------------------------------------
 
-    def pytest_report_collectionfinish(self) -> str | None:
-        """Print the header when it was not wanted before collection."""
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | list[str] | None:
+        """Print the header when it was not wanted before collection; or what would be built."""
+        if self._config.option.collectonly and self._config.get_verbosity() > 0:
+            return plan(items, suite_of(self._config).build_defaults)
         if self._is_silent() or given(self._config, "platforms") is not None:
             return None
         return header(self._config)
@@ -267,10 +271,6 @@ def _build_words(record: dict[str, Any]) -> str:
     damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
     return f"{name} built in {record['seconds']:.1f} s{cached}{damaged}"
-
-
-def _is_ours(fixturedef: pytest.FixtureDef[Any]) -> bool:
-    return fixturedef.func.__module__ == "pytest_dockerbin.fixtures"
 
 
 def _platform_of(item: pytest.Item) -> Platform | None:

@@ -46,10 +46,13 @@ class BuildMarks(NamedTuple):
         settings: build settings of the test's markers or of a named build, typed, as sorted pairs.
         scope: the node whose ``dockerbin_defaults`` apply: a fixture of session scope that a
             conftest overrides must be asked again where another override holds.
+        overridden: whether ``dockerbin_defaults`` are overridden there: what they say is known
+            when the test runs.
     """
 
     settings: tuple[tuple[str, Any], ...]
     scope: str
+    overridden: bool
 
 
 def choose(
@@ -100,8 +103,8 @@ def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest
         yield mark
 
 
-def build_marks(definition: pytest.Item) -> BuildMarks:
-    """Return a test's ``dockerbin`` markers, merged key by key from module to function.
+def build_marks(definition: pytest.Item) -> dict[str, Any]:
+    """Return a test's ``dockerbin`` markers, typed, merged key by key from module to function.
 
     Raises:
         SettingsError: a marker has an unknown key, a wrong value or positional arguments.
@@ -114,7 +117,7 @@ def build_marks(definition: pytest.Item) -> BuildMarks:
                 "arguments", mark.args, "names and values, such as target='bin'", where
             )
         merged |= read_settings(mark.kwargs, base=node.path.parent, where=where)
-    return BuildMarks(tuple(sorted(merged.items())), _scope(definition))
+    return merged
 
 
 def as_named_build(
@@ -125,24 +128,20 @@ def as_named_build(
     return function
 
 
-def named_builds(metafunc: pytest.Metafunc) -> dict[str, BuildMarks]:
-    """Return the named builds among the fixtures of a test."""
-    scope = _scope(metafunc.definition)
-    found = {}
-    # pytest has no public way to tell which of several fixtures of a name a test gets
-    for name, fixtures in metafunc._arg2fixturedefs.items():  # noqa: SLF001
-        settings = getattr(inspect.unwrap(fixtures[-1].func), _NAMED, None)
-        if settings is not None:
-            found[name] = BuildMarks(tuple(sorted(settings.items())), scope)
-    return found
-
-
 _NAMED = "dockerbin_named_build"
 """Attribute of a fixture's function: the settings of the named build that it is."""
 
 
-def _scope(definition: pytest.Item) -> str:
-    return definition.parent.nodeid if definition.parent else ""
+def _fixtures(metafunc: pytest.Metafunc) -> dict[str, Callable[..., object]]:
+    """Return the functions of a test's fixtures by name, each that which the test gets."""
+    # pytest has no public way to tell which of several fixtures of a name that is
+    found = metafunc._arg2fixturedefs  # noqa: SLF001
+    return {name: inspect.unwrap(fixtures[-1].func) for name, fixtures in found.items()}
+
+
+def is_ours(function: Callable[..., object]) -> bool:
+    """Tell whether a fixture's function is this package's own."""
+    return function.__module__ == "pytest_dockerbin.fixtures"
 
 
 def is_parametrised(definition: pytest.Item, argument: str) -> bool:
@@ -221,14 +220,23 @@ def parametrise(
     definition = metafunc.definition
     names = metafunc.fixturenames
     choice = choose(marks_of_nearest_node(definition, "platform"), selection, auto)
-    marks = build_marks(definition)
+    fixtures = _fixtures(metafunc)
+    scope = definition.parent.nodeid if definition.parent else ""
+    defaults = fixtures.get("dockerbin_defaults")
+    overridden = defaults is not None and not is_ours(defaults)
+
+    def build(settings: Mapping[str, Any]) -> BuildMarks:
+        return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
+
+    marks = build(build_marks(definition))
     if "dockerbin_platform" in names and not is_parametrised(definition, "dockerbin_platform"):
         _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
     if "dockerbin" in names and not is_parametrised(definition, "dockerbin"):
         _parametrise(metafunc, "dockerbin", [marks], [pytest.HIDDEN_PARAM])
-    for name, build in named_builds(metafunc).items():
-        if not is_parametrised(definition, name):
-            _parametrise(metafunc, name, [build], [pytest.HIDDEN_PARAM])
+    for name, function in fixtures.items():
+        settings = getattr(function, _NAMED, None)
+        if settings is not None and not is_parametrised(definition, name):
+            _parametrise(metafunc, name, [build(settings)], [pytest.HIDDEN_PARAM])
     if "dockerbin_matrix" in names and not is_parametrised(definition, "dockerbin_matrix"):
         value = pytest.param((choice.platforms, marks), marks=_skip_marks(choice))
         _parametrise(metafunc, "dockerbin_matrix", [value], [pytest.HIDDEN_PARAM])

@@ -59,9 +59,7 @@ def test_defaults_hold_below_its_settings_wherever_its_test_stands(project):
     The Dockerfile of the defaults is that of another context.
     """
     project.pytester.mkdir("app").joinpath("Dockerfile").write_text(SERVER)
-    project.pytester.makeini(
-        "[pytest]\ndockerbin_dockerfile = Missing\ndockerbin_target = first\n"
-    )
+    project.pytester.makeini("[pytest]\ndockerbin_dockerfile = Missing\ndockerbin_target = first\n")
     project.pytester.makeconftest(
         "import pytest_dockerbin\nwho = pytest_dockerbin.fixture('app', target='other')\n"
     )
@@ -121,6 +119,4 @@ def test_a_failed_build_fails_the_tests_that_ask_for_it(project):
     )
     result = project.run()
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(
-        ["*good built in *; bad not built (BuildError); 1 passed, 1 error"]
-    )
+    result.stdout.fnmatch_lines(["*good built in *; bad not built (BuildError); 1 passed, 1 error"])

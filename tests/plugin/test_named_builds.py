@@ -191,3 +191,79 @@ def test_it_is_listed_among_the_fixtures_of_its_file(pytester):
     assert "fixtures defined from test_it_is_listed_among_the_fixtures_of_its_file" in text
     assert "server [session scope]" in text
     assert "What 'server', stage bin exports for this test's platform." in text
+
+
+def planned(pytester, *args):
+    """Return the table of builds that a verbose collection prints."""
+    lines = pytester.runpytest("--collect-only", "-v", *args).outlines
+    first = next(n for n, line in enumerate(lines) if line.startswith("fixture "))
+    return [" ".join(line.split()) for line in lines[first : lines.index("", first)]]
+
+
+def test_a_verbose_collection_lists_what_would_be_built(pytester):
+    """Of tests that would run, once each."""
+    pytester.makeini("[pytest]\ndockerbin_context = client\n")
+    pytester.makepyfile(
+        TESTS,
+        test_more="""
+        import pytest
+
+        @pytest.mark.platform("linux/s390x", "linux/386")
+        @pytest.mark.dockerbin(target="bin")
+        def test_matrix(dockerbin_matrix): pass
+
+        @pytest.mark.platform("linux/amd64")
+        def test_plain(dockerbin_binary): pass
+
+        @pytest.mark.skip
+        def test_skipped(dockerbin): pass
+
+        def test_own(dockerbin_build): pass
+        """,
+    )
+    assert planned(pytester) == [
+        "fixture build platforms",
+        "client client/ linux/amd64, linux/arm64, linux/s390x",
+        "dockerbin client/ linux/amd64",
+        "dockerbin client/ --target bin linux/386, linux/s390x",
+        "dockerbin_build what its tests ask for",
+        "own client/ linux/s390x",
+        "server server/ --target bin linux/amd64, linux/arm64",
+    ]
+
+
+def test_the_list_says_what_it_can_t_know(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        import pytest_dockerbin
+
+        server = pytest_dockerbin.fixture("server")
+        missing = pytest_dockerbin.fixture("missing")
+
+        @pytest.fixture(scope="session")
+        def dockerbin_defaults():
+            return {"context": "client"}
+
+        @pytest.mark.platform("linux/amd64")
+        def test_x(dockerbin, server, missing): pass
+        """
+    )
+    says = "what dockerbin_defaults says"
+    assert planned(pytester) == [
+        "fixture build platforms",
+        f"dockerbin {says} linux/amd64",
+        f"missing context: there is no folder '{pytester.path}/missing', and {says} linux/amd64",
+        f"server server/, and {says} linux/amd64",
+    ]
+
+
+@pytest.mark.parametrize("args", [("-q",), (), ("-v", "-q")])
+def test_other_collections_do_not_list_builds(pytester, args):
+    pytester.makepyfile(TESTS)
+    pytester.runpytest("--collect-only", *args).stdout.no_fnmatch_line("fixture *build*")
+
+
+def test_without_builds_nothing_is_listed(pytester):
+    pytester.makepyfile("def test_x(dockerbin_platform): pass")
+    pytester.runpytest("--collect-only", "-v").stdout.no_fnmatch_line("fixture *build*")

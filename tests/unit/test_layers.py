@@ -35,7 +35,8 @@ LAYERS = (
     {"maker", "session", "sysroot", "command", "cache_command"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
-    {"options", "configuration", "selection", "outcomes", "suite", "reporting"} | {"lifetimes"},
+    {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
+    | {"lifetimes", "plan"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
