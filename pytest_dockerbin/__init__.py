@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         EmptyExportError,
         EmulatorError,
         EngineError,
+        HookError,
         RunError,
         SecretError,
         SettingsError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         WrongPlatformError,
     )
     from pytest_dockerbin.fixtures import fixture
+    from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
@@ -63,6 +65,8 @@ __all__ = [
     "EmulatorError",
     "EngineError",
     "FileRecord",
+    "HookError",
+    "Hooks",
     "Kind",
     "Platform",
     "RunError",
@@ -86,6 +90,7 @@ _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
     "fixtures": ("fixture",),
+    "hooks": ("Hooks",),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunningProgram", "RunResult"),

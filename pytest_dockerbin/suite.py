@@ -16,10 +16,10 @@ from pytest_dockerbin.configuration import (
     read_selection,
     read_session_settings,
 )
-from pytest_dockerbin.errors import DockerbinError, SettingsError, UnavailableError
+from pytest_dockerbin.errors import DockerbinError, UnavailableError
 from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.runner_spec import RunnerSpec
+from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.spec import BuildSpec, read_settings
 
@@ -95,7 +95,7 @@ class Suite:
             session=session_name(self._config),
             say=self._say,
             owner=os.getppid() if hasattr(self._config, "workerinput") else None,
-            choose_runner=self._choose_runner,
+            hooks=hooks_of(self._config),
         )
 
     def close(self) -> None:
@@ -121,21 +121,6 @@ class Suite:
                 worker = os.environ.get("PYTEST_XDIST_WORKER")
                 prefix = f"[{worker}] " if worker else ""
                 print(f"{prefix}dockerbin: {line}", file=sys.stderr, flush=True)  # noqa: T201
-
-    def _choose_runner(self, platform: Platform, spec: RunnerSpec) -> RunnerSpec:
-        """Ask the hook for another runner than the settings say."""
-        hook = "pytest_dockerbin_make_runner"
-        chosen = self._config.hook.pytest_dockerbin_make_runner(
-            config=self._config, platform=platform, spec=str(spec)
-        )
-        if chosen is None:
-            return spec
-        if not isinstance(chosen, str):
-            raise SettingsError.wrong_value("the result", chosen, "text such as 'qemu'", hook)
-        try:
-            return RunnerSpec.parse(chosen, base=self._config.rootpath)
-        except SettingsError as error:
-            raise SettingsError(f"{hook}: {error.summary}") from None
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return the platforms of the word ``auto``."""

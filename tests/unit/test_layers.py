@@ -21,6 +21,7 @@ LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
+    | {"hooks"}
     | {"executables", "progress", "redaction", "frontend", "dockerignore", "tables"}
     | {"checks", "comparison"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
@@ -36,7 +37,7 @@ LAYERS = (
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
-    | {"lifetimes", "plan"},
+    | {"lifetimes", "plan", "plugin_hooks"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
