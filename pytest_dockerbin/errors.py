@@ -321,7 +321,10 @@ class ArtifactError(DockerbinError):
         listing = "\n".join(f"  {line}" for line in exported)
         if wanted is None:
             summary = f"the export for {platform} does not hold exactly one executable"
-            hint = 'name it: @pytest.mark.dockerbin(binary="...") or ini dockerbin_binary'
+            hint = (
+                'name it: @pytest.mark.dockerbin(binary="..."), the same keyword of '
+                "pytest_dockerbin.fixture, or ini dockerbin_binary"
+            )
         else:
             summary = f"the export for {platform} has no executable {wanted!r}"
             hint = "names are paths inside the export, without a leading slash"
