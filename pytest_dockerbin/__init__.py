@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         EmptyExportError,
         EmulatorError,
         EngineError,
+        HookError,
         RunError,
         SecretError,
         SettingsError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         UntrustedStoreError,
         WrongPlatformError,
     )
+    from pytest_dockerbin.fixtures import fixture
+    from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
@@ -62,6 +65,8 @@ __all__ = [
     "EmulatorError",
     "EngineError",
     "FileRecord",
+    "HookError",
+    "Hooks",
     "Kind",
     "Platform",
     "RunError",
@@ -78,11 +83,14 @@ __all__ = [
     "UntrustedStoreError",
     "WrongPlatformError",
     "compare",
+    "fixture",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
+    "fixtures": ("fixture",),
+    "hooks": ("Hooks",),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunningProgram", "RunResult"),

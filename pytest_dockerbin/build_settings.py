@@ -99,9 +99,9 @@ def build_spec(settings: Mapping[str, Any]) -> BuildSpec:
         raise SettingsError("a build needs a context: the folder that holds the Dockerfile")
     if isinstance(context, Path) and not context.exists():
         raise SettingsError(f"context: there is no folder {str(context)!r}")
-    given: NamedPath | str | None = settings.get("dockerfile")
+    given: NamedPath | Path | str | None = settings.get("dockerfile")
     dockerfile: Path | str
-    if isinstance(given, str):  # its text
+    if isinstance(given, (str, Path)):  # its text, or that of another spec
         dockerfile = given
     elif isinstance(context, Path) and context.is_dir():
         dockerfile = given.path if given else context / "Dockerfile"

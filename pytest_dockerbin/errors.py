@@ -16,6 +16,7 @@
     ├── StoppedError             given up, since the session is being stopped
     ├── StoreError               the cache folder can't be used
     │   └── UntrustedStoreError  its files could be somebody else's
+    ├── HookError                a hook of a plugin, or a conftest, failed
     └── RunError                 a program failed in ``run(check=True)``
 
 An error says in its first line what failed, in ``details`` what was seen, in ``hint`` what to do.
@@ -308,6 +309,12 @@ class ArtifactError(DockerbinError):
         )
 
     @classmethod
+    def refused(cls, platform: str, why: str) -> Self:
+        """A hook that verifies artifacts has something against it."""
+        first, _, rest = why.strip().partition("\n")
+        return cls(f"the export for {platform} can't be used: {first or 'refused'}", details=rest)
+
+    @classmethod
     def no_loader_in_stage(cls, platform: str, loader: str, stage: str) -> Self:
         """The stage that ``sysroot_target`` names can't run what was built."""
         return cls(
@@ -322,7 +329,10 @@ class ArtifactError(DockerbinError):
         listing = "\n".join(f"  {line}" for line in exported)
         if wanted is None:
             summary = f"the export for {platform} does not hold exactly one executable"
-            hint = 'name it: @pytest.mark.dockerbin(binary="...") or ini dockerbin_binary'
+            hint = (
+                'name it: @pytest.mark.dockerbin(binary="..."), the same keyword of '
+                "pytest_dockerbin.fixture, or ini dockerbin_binary"
+            )
         else:
             summary = f"the export for {platform} has no executable {wanted!r}"
             hint = "names are paths inside the export, without a leading slash"
@@ -392,6 +402,16 @@ class UntrustedStoreError(StoreError):
     """The cache folder's files could be somebody else's: nothing in it is read."""
 
 
+class HookError(DockerbinError):
+    """A hook failed, as its author did not expect; ``details`` has the traceback."""
+
+    @classmethod
+    def of(cls, name: str, error: Exception, traceback: str) -> Self:
+        """The hook ``name`` raised ``error``."""
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return cls(f"the hook {name} failed: {said}", details=traceback.rstrip())
+
+
 class RunError(DockerbinError):
     """A program of ``run(check=True)`` did not end with exit code 0."""
 
@@ -415,6 +435,7 @@ _TREE: dict[str, type[DockerbinError]] = {
         WrongPlatformError,
         StoreError,
         UntrustedStoreError,
+        HookError,
         RunError,
     )
 }

@@ -11,7 +11,7 @@ from pytest_dockerbin.buildx.build import build
 from pytest_dockerbin.buildx.command import ATTESTATION
 from pytest_dockerbin.buildx.process import Timeouts
 from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
-from pytest_dockerbin.errors import CacheMissError, StoreError
+from pytest_dockerbin.errors import CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.settings import CacheMode
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
+    from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.settings import Settings
@@ -42,6 +43,8 @@ class Maker:
         waiting: how to wait for another session that builds the same.
         warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
+        hooks: who is told of a build.
+        verify: raises an error where a tree, built or reused, is not to be used.
     """
 
     settings: Settings
@@ -51,13 +54,15 @@ class Maker:
     waiting: Waiting
     warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
+    hooks: Hooks
+    verify: Callable[[Path, Manifest, Job], None]
 
     def make(self, folder: Path, job: Job) -> Manifest:
         """Put what ``job`` exports into ``folder / "tree"`` and return its manifest.
 
         Raises:
             CacheMissError: nothing may be built, and nothing stored serves.
-            DockerbinError: as `buildx.build` and `export.seal` raise them.
+            DockerbinError: as `buildx.build`, `export.seal`, the hooks and ``verify`` raise them.
         """
         if self.settings.cache is CacheMode.SESSION:
             return self._build(folder, job)
@@ -84,7 +89,9 @@ class Maker:
         stored = entries.fetch(key, folder / "tree")
         if stored is None:
             return None
-        return replace(stored, build=replace(stored.build, source="reused", log_path=None))
+        manifest = replace(stored, build=replace(stored.build, source="reused", log_path=None))
+        self.verify(folder / "tree", manifest, job)
+        return manifest
 
     def _build_and_store(
         self, entries: Entries, key: str, inputs: str, folder: Path, job: Job
@@ -113,10 +120,18 @@ class Maker:
             self.warn(line, line)
         tree = folder / "tree"
         log_path = self.log_dir / f"{job.name}.log"
+        self.hooks.build_started(job.spec, job.platform)
         try:
-            return self._build_into(tree, log_path, job, source)
-        except OSError as error:
-            raise StoreError.while_exporting(str(job.platform), error, folder) from error
+            try:
+                manifest = self._build_into(tree, log_path, job, source)
+            except OSError as error:
+                raise StoreError.while_exporting(str(job.platform), error, folder) from error
+        except DockerbinError as error:
+            self.hooks.build_finished(job.spec, job.platform, None, error)
+            raise
+        self.hooks.build_finished(job.spec, job.platform, manifest.build, None)
+        self.verify(tree, manifest, job)
+        return manifest
 
     def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
         gauge = Gauge(tree, job.platform, self.settings.limits)

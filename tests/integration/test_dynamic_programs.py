@@ -112,3 +112,19 @@ def test_a_static_program_needs_none(project):
     )
     project.run().assert_outcomes(passed=1)
     assert len(project.builds()) == 1
+
+
+def test_hooks_see_the_export_and_not_what_its_sysroot_is_made_of(sorting):
+    """A sysroot comes from the build that the hooks changed and verified."""
+    sorting.pytester.makeconftest(
+        """
+        def pytest_dockerbin_configure_build(spec):
+            assert not spec.appended
+            return {"sysroot_target": "runtime"}
+
+        def pytest_dockerbin_verify_artifact(artifact):
+            assert (artifact / "sort").is_file()
+        """
+    )
+    sorting.pytester.makepyfile(test_sort=SORTS.format(settings=""))
+    sorting.run("-k", "arm64").assert_outcomes(passed=2)

@@ -193,7 +193,7 @@ def ini_lines(setting: str) -> str:
     return "\n    ".join(lines) + (f"\ndockerbin_{more}\n" if more else "\n")
 
 
-WAYS = {"marker": by_marker, "factory": by_factory, "ini": by_ini}
+WAYS = {"marker": by_marker, "fixture": by_fixture, "factory": by_factory, "ini": by_ini}
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_an_error_says_what_failed_what_was_seen_and_what_to_do():
         ("ArtifactError", "DockerbinError"),
         ("WrongPlatformError", "ArtifactError"),
         ("StoreError", "DockerbinError"),
+        ("HookError", "DockerbinError"),
         ("RunError", "DockerbinError"),
     ],
 )

@@ -22,7 +22,7 @@ LAYERS = (
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
-    | {"checks", "comparison", "build_settings", "attestations"}
+    | {"checks", "comparison", "build_settings", "attestations", "hooks"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -42,7 +42,8 @@ LAYERS = (
     {"maker", "session", "sysroot", "command", "cache_command"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
-    {"options", "configuration", "selection", "outcomes", "suite", "reporting"} | {"lifetimes"},
+    {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
+    | {"lifetimes", "plan", "plugin_hooks"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
