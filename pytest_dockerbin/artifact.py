@@ -71,6 +71,7 @@ class BuildRecord:
         ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
         source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
             since what was stored of it was damaged.
+        builder: the name of the buildx builder; None for buildx's current one.
     """
 
     seconds: float
@@ -79,6 +80,7 @@ class BuildRecord:
     log_path: Path | None
     ref: str | None
     source: str = "built"
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ class Maker:
         waiting: how to wait for another session that builds the same.
         warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
+        find_builder: gives the options of docker by which a builder is reached.
         hooks: who is told of a build.
         verify: raises an error where a tree, built or reused, is not to be used.
     """
@@ -54,6 +55,7 @@ class Maker:
     waiting: Waiting
     warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
+    find_builder: Callable[[str | None], tuple[str, ...]]
     hooks: Hooks
     verify: Callable[[Path, Manifest, Job], None]
 
@@ -114,6 +116,7 @@ class Maker:
         return manifest or self._build(folder, job)
 
     def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
+        options = self.find_builder(job.spec.builder)
         undeclared = undeclared_arguments(text_of(job.spec) or "", dict(job.spec.build_args))
         for name in undeclared:
             line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
@@ -123,7 +126,7 @@ class Maker:
         self.hooks.build_started(job.spec, job.platform)
         try:
             try:
-                manifest = self._build_into(tree, log_path, job, source)
+                manifest = self._build_into(tree, log_path, job, source, options)
             except OSError as error:
                 raise StoreError.while_exporting(str(job.platform), error, folder) from error
         except DockerbinError as error:
@@ -133,7 +136,9 @@ class Maker:
         self.verify(tree, manifest, job)
         return manifest
 
-    def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
+    def _build_into(
+        self, tree: Path, log_path: Path, job: Job, source: str, options: tuple[str, ...]
+    ) -> Manifest:
         gauge = Gauge(tree, job.platform, self.settings.limits)
         is_tree = job.spec.exporter == "local"
         if not is_tree:
@@ -141,6 +146,7 @@ class Maker:
         built = build(
             job.spec,
             job.platform,
+            options=options,
             dest=tree if is_tree else tree / ARCHIVE,
             log_path=log_path,
             timeouts=Timeouts(
@@ -155,6 +161,7 @@ class Maker:
             log_path=log_path,
             ref=built.ref,
             source=source,
+            builder=job.spec.builder,
         )
         attestations: tuple[Statement, ...] = ()
         if job.spec.attests:

@@ -270,7 +270,8 @@ def _build_words(record: dict[str, Any]) -> str:
         return f"{name} reused"
     damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
-    return f"{name} built in {record['seconds']:.1f} s{cached}{damaged}"
+    by = f" by {record['builder']}" if record["builder"] else ""
+    return f"{name} built in {record['seconds']:.1f} s{by}{cached}{damaged}"
 
 
 def _platform_of(item: pytest.Item) -> Platform | None:

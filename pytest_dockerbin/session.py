@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.artifact import Artifact, Manifest
-from pytest_dockerbin.buildx.docker import builder_platforms
+from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
 from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
@@ -100,6 +100,7 @@ class Builder:
             waiting=self.store.waiting,
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
+            find_builder=self._find_builder,
             hooks=self._hooks,
             verify=self._verify,
         )
@@ -296,9 +297,9 @@ class Builder:
                 self._build_once(job)
 
     def _build_once(self, job: Job) -> Artifact | DockerbinError:
-        engine = self._engine_error()
-        if engine:
-            return engine
+        missing = self._engine_error(job.spec.builder)
+        if missing:
+            return missing
         try:
             folder = self.store.once(_result(job), self._made(job), what=str(job))
             outcome = _read_outcome(folder)
@@ -308,7 +309,7 @@ class Builder:
             return StoreError.while_exporting(str(job.platform), error, self.store.path)
         if isinstance(outcome, DockerbinError):
             if isinstance(outcome, EngineError):
-                self._remember_engine_error(outcome)
+                self._remember_engine_error(job.spec.builder, outcome)
             return outcome
         self._stamps[job] = outcome["stamps"]
         return Artifact(
@@ -347,18 +348,36 @@ class Builder:
             (folder / "outcome.json").write_text(json.dumps({"made": made}))
             (folder / "outcome.json").replace(result / "outcome.json")
 
-    def _engine_error(self) -> EngineError | None:
-        """A missing engine is missing for every build of the session: it is asked once."""
-        if not self.store.is_made("engine"):
+    def _find_builder(self, name: str | None) -> tuple[str, ...]:
+        """Return docker's options for a builder: asked once, before it builds anything.
+
+        Raises:
+            SettingsError: it does not; an unknown builder is no reason to skip tests.
+            EngineError: docker or buildx is missing.
+        """
+        if name is None:
+            return ()
+        folder = self.store.once(
+            _named("builder", name), _outcome(lambda _: {"options": find_builder(name)})
+        )
+        outcome = _read_outcome(folder)
+        if isinstance(outcome, DockerbinError):
+            raise outcome
+        return tuple(outcome["options"])
+
+    def _engine_error(self, builder: str | None) -> EngineError | None:
+        """A missing engine is missing for all builds of a builder: it is asked once a session."""
+        name = _named("engine", builder)
+        if not self.store.is_made(name):
             return None
-        error = _read_outcome(self.store.path / "results" / "engine")
+        error = _read_outcome(self.store.path / "results" / name)
         return error if isinstance(error, EngineError) else None
 
-    def _remember_engine_error(self, error: EngineError) -> None:
+    def _remember_engine_error(self, builder: str | None, error: EngineError) -> None:
         def fail(_: Path) -> dict[str, Any]:
             raise error
 
-        self.store.once("engine", _outcome(fail))
+        self.store.once(_named("engine", builder), _outcome(fail))
 
     # -- runners ----------------------------------------------------------------------------------
 
@@ -424,6 +443,11 @@ def _used_entries(root: Path) -> frozenset[str]:
 
 def _private_root(session: str) -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-dockerbin-{session}"
+
+
+def _named(what: str, name: str | None) -> str:
+    """Return a result's name: ``what``, and a digest of any text."""
+    return f"{what}-{hashlib.sha256((name or '').encode()).hexdigest()[:12]}"
 
 
 def _result(job: Job) -> str:

@@ -237,6 +237,7 @@ class Suite:
             "steps": artifact.build.steps,
             "cached": artifact.build.cached_steps,
             "source": artifact.build.source,
+            "builder": artifact.build.builder,
         }
         return artifact
 

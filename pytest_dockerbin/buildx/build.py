@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.buildx.diagnosis import Attempt
-from pytest_dockerbin.buildx.docker import find_docker, missing_part, stage_names
+from pytest_dockerbin.buildx.docker import find_docker, stage_names
+from pytest_dockerbin.buildx.inventory import missing_part
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
 from pytest_dockerbin.dockerfile import prepare, stages, text_of
 from pytest_dockerbin.errors import DaemonLostError, StoppedError
@@ -51,6 +52,7 @@ def build(
     spec: BuildSpec,
     platform: Platform,
     *,
+    options: tuple[str, ...] = (),
     dest: Path,
     log_path: Path,
     timeouts: Timeouts,
@@ -64,6 +66,7 @@ def build(
     Args:
         spec: what to build.
         platform: for which platform.
+        options: docker's own, by which its builder is reached.
         dest: where BuildKit writes the files.
         log_path: where the whole log is written as readable lines.
         timeouts: when to give up.
@@ -92,7 +95,8 @@ def build(
         metadata = Path(folder) / "metadata.json"
         words = arguments(spec, platform, dockerfile, dest=str(dest))
         words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]
-        shown = _shown(spec, platform, redact)
+        shown = _shown(spec, platform, options, redact)
+        command = [docker, *options, *words]
         log_file.write(f"$ {shown}\n")
         began = False
         lost: str | None = None
@@ -104,29 +108,29 @@ def build(
                 log=log,
                 log_path=log_path,
                 command=shown,
-                stages=lambda: _stages(spec, [docker, *words], stdin),
+                stages=lambda: _stages(spec, command, stdin),
             )
             try:
                 given = variables(spec.secrets)
-                code = follow([docker, *words], log, timeouts, watch, given, stdin=stdin)
+                code = follow(command, log, timeouts, watch, given, stdin=stdin)
             except TimeUp as up:
                 raise attempt.too_long(str(up)) from None
             except SessionStopped:
                 raise StoppedError.while_building(str(platform)) from None
             if code == 0:
                 break
-            still_away = lost if lost and missing_part() else None
+            still_away = lost if lost and missing_part(spec.builder) else None
             lost = attempt.lost_daemon() or still_away
             if not lost:
                 raise attempt.failure(code)
             began = began or bool(log.steps)
             if last_try:
                 # a daemon that is not there is for --dockerbin-missing; one that died here is not
-                never_was_there = None if began else missing_part()
+                never_was_there = None if began else missing_part(spec.builder)
                 raise never_was_there or DaemonLostError.twice(str(platform), lost, log_path)
             log_file.write(f"-- the daemon was lost ({lost}); once more\n")
             shutil.rmtree(dest, ignore_errors=True)
-            _wait_for_daemon(watch)
+            _wait_for_daemon(spec.builder, watch)
         return Built(
             seconds=time.monotonic() - started,
             steps=len(log.steps),
@@ -140,7 +144,7 @@ def _stages(spec: BuildSpec, command: list[str], stdin: Path | None) -> list[str
     return stages(text_of(spec) or "")[0] if told is None else told
 
 
-def _shown(spec: BuildSpec, platform: Platform, redact: Redaction) -> str:
+def _shown(spec: BuildSpec, platform: Platform, options: tuple[str, ...], redact: Redaction) -> str:
     """Return what a person types to build the same."""
     if spec.dockerfile_text is None:
         dockerfile, end = str(spec.dockerfile), ""
@@ -149,14 +153,14 @@ def _shown(spec: BuildSpec, platform: Platform, redact: Redaction) -> str:
     words = arguments(spec, platform, dockerfile, dest="out")
     if spec.is_archive:
         end = f" < {shlex.quote(str(spec.context))}"
-    return shlex.join(["docker", *map(redact, words)]) + end
+    return shlex.join(["docker", *options, *map(redact, words)]) + end
 
 
-def _wait_for_daemon(watch: Watch) -> None:
+def _wait_for_daemon(builder: str | None, watch: Watch) -> None:
     """Give a daemon that restarts the time for it: systemd alone waits for 2 seconds."""
     time.sleep(_RETRY_PAUSE)
     end = time.monotonic() + _RESTART
-    while time.monotonic() < end and not watch.stopped() and missing_part():
+    while time.monotonic() < end and not watch.stopped() and missing_part(builder):
         time.sleep(_RETRY_PAUSE / 4)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.buildx.docker import builder_platforms, missing_part
+from pytest_dockerbin.buildx.inventory import builder_platforms, missing_part
 from pytest_dockerbin.errors import BuildError, BuildTimeoutError, EmulatorError, EngineError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Attempt:
     def failure(self, code: int) -> DockerbinError:
         """Return the error of a build that ended with exit code ``code``."""
         step = self.log.failed
-        missing = missing_part() if step is None and not self.log.excerpt else None
+        missing = missing_part(self.builder) if step is None and not self.log.excerpt else None
         if missing:
             return missing
         if step and self._needs_emulator(step):

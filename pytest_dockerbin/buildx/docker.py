@@ -1,4 +1,4 @@
-"""Asks the docker command what it is and what its builder can do."""
+"""Finds the docker command, and asks it about builds and reads what it says of builders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import EngineError, SettingsError
 from pytest_dockerbin.platforms import Platform
 
@@ -27,22 +26,6 @@ def find_docker() -> str:
     if docker is None:
         raise EngineError.no_docker()
     return docker
-
-
-def builder_platforms(builder: str | None) -> tuple[Platform, ...]:
-    """Return the platforms that a builder says it can build: advice, not the whole truth.
-
-    Raises:
-        EngineError: docker or buildx is missing, or the daemon does not answer.
-    """
-    command = [find_docker(), "buildx", "inspect", *([builder] if builder else [])]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    platforms = listed_platforms(run.stdout)
-    if run.returncode or not platforms:  # a builder without a daemon lists none and exits with 0
-        raise missing_part() or EngineError(
-            f"docker buildx inspect lists no platforms: {' '.join(run.stderr.split())}"
-        )
-    return platforms
 
 
 def listed_platforms(inspected: str) -> tuple[Platform, ...]:
@@ -65,7 +48,7 @@ def stage_names(build: list[str], stdin: Path | None) -> list[str] | None:
         stdin: the file that it reads.
     """
     command = [word for word in build if not word.startswith(("--metadata-file=", "--progress="))]
-    command[3:3] = ["--call=targets,format=json"]
+    command.insert(command.index("build") + 1, "--call=targets,format=json")
     with open(stdin or os.devnull, "rb") as file:  # noqa: PTH123 (the latter is no path of ours)
         run = subprocess.run(command, stdin=file, capture_output=True, check=False, timeout=120)
     try:
@@ -73,22 +56,3 @@ def stage_names(build: list[str], stdin: Path | None) -> list[str] | None:
         return [target["name"] for target in listed if "name" in target]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def missing_part() -> EngineError | None:
-    """Look, after a failure, which part of docker is missing; nothing is probed before."""
-    docker = shutil.which("docker")
-    if docker is None:
-        return EngineError.no_docker()
-    version = subprocess.run(
-        [docker, "buildx", "version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    if version.returncode:
-        said = (version.stderr or version.stdout).strip() or f"exit code {version.returncode}"
-        return EngineError.no_buildx(said.partition("\n")[0].strip())
-    said_by_engine = unreachable()
-    return EngineError.no_daemon(said_by_engine) if said_by_engine else None

@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_dockerbin.buildx.docker import listed_platforms
-from pytest_dockerbin.errors import EngineError
+from pytest_dockerbin.buildx.docker import find_docker, listed_platforms
+from pytest_dockerbin.engine import unreachable
+from pytest_dockerbin.errors import EngineError, SettingsError
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
@@ -107,6 +108,58 @@ def take_inventory(builder: str | None) -> Inventory:
         builder=asked,
         errors=tuple(error for error in (engine_error, buildx_error, builder_error) if error),
     )
+
+
+def missing_part(builder: str | None) -> EngineError | None:
+    """Look, after a failure, which part of docker is missing; nothing is probed before.
+
+    Args:
+        builder: a builder's name; the current one when None.
+    """
+    command = shutil.which("docker")
+    if command is None:
+        return EngineError.no_docker()
+    _, error = _ask_buildx(command)
+    if error:
+        return error
+    asked, error = _ask_builder(command, builder)
+    said = unreachable() if error and not builder and asked.driver in (None, "docker") else None
+    return EngineError.no_daemon(said) if said else error
+
+
+def builder_platforms(builder: str | None) -> tuple[Platform, ...]:
+    """Return the platforms that a builder says it can build: advice, not the whole truth.
+
+    Raises:
+        EngineError: docker or buildx is missing, or the builder does not answer.
+    """
+    asked, error = _ask_builder(find_docker(), builder)
+    if error:
+        raise missing_part(builder) or error
+    return asked.platforms
+
+
+def find_builder(name: str) -> tuple[str, ...]:
+    """Return the options of docker by which a builder is reached.
+
+    The builder of a docker context is used only where docker itself follows that context.
+
+    Raises:
+        EngineError: docker or buildx is missing.
+        SettingsError: there is no builder of that name.
+    """
+    command = find_docker()
+    said = _ask(command, "buildx", "inspect", "--", name)
+    if said.code == 0:
+        return (f"--context={name}",) if _line(said.out, "Driver") == "docker" else ()
+    missing = _ask_buildx(command)[1]
+    if missing:
+        raise missing
+    if "no builder" not in said.why():
+        raise EngineError.no_builder(name, said.why())
+    listed = _ask(command, "buildx", "ls", "--format={{.Builder.Name}}")
+    names = set() if listed.code else set(listed.out.split())
+    raise SettingsError.unknown("builder", name, names, form="one that `docker buildx ls` lists")
 
 
 def _ask_engine(command: str) -> tuple[str | None, Engine, EngineError | None]:

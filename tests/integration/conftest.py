@@ -9,8 +9,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -64,6 +68,38 @@ class Project:
     def builds(self) -> list[list[str]]:
         """Return the arguments of every ``docker buildx build`` so far."""
         return [call for call in self.calls() if call[:2] == ["buildx", "build"]]
+
+
+@pytest.fixture(scope="session")
+def second_engine() -> Iterator[str]:
+    """The address of another engine than that of docker: one of another machine's, for a test."""
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
+    if os.environ.get("DOCKERBIN_TEST_ENGINE", "main") != "main":
+        pytest.skip("two engines are tried once, beside the main one")
+    engine = [sys.executable, str(REPOSITORY / "tools" / "engine")]
+    start = subprocess.run(
+        [*engine, "start", "second"], capture_output=True, text=True, check=False
+    )
+    if start.returncode:
+        missing(f"no second engine: {start.stderr}")
+    told = subprocess.run([*engine, "status", "--json"], capture_output=True, check=True)
+    rows = json.loads(told.stdout)["flavours"]
+    yield next(row["socket"] for row in rows if row["flavour"] == "second")
+    subprocess.run([*engine, "stop", "second"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def far_context(project, second_engine, monkeypatch, tmp_path) -> str:
+    """A docker context ``far`` that leads to the second engine; docker's own is as it was."""
+    before = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
+    config = tmp_path / "docker-config"
+    config.mkdir()
+    if (before / "cli-plugins").is_dir():
+        (config / "cli-plugins").symlink_to(before / "cli-plugins")
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    create = ["docker", "context", "create", "far", f"--docker=host={second_engine}"]
+    subprocess.run(create, check=True, capture_output=True)
+    return "far"
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_imports_go_down_only(name):
 @pytest.mark.parametrize("name", sorted(ADAPTERS & set(MODULES)))
 def test_adapters_do_not_import_one_another(name):
     """But for a few that are parts of another: why a build failed, how its end is waited for."""
-    parts = {"buildx.docker": {"engine"}, "store": {"locks", "folders"}}
+    parts = {"buildx.inventory": {"engine"}, "store": {"locks", "folders"}}
     parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
     parts |= {"watchdog": {"runners.lineage"}}
     package = name.partition(".")[0]

@@ -29,6 +29,7 @@ flavours:
   main     the engine that docker leads to; one of our own if there is none
   floor    the oldest that is supported: Docker 26.1 with buildx 0.13
   classic  today's engine with the classic image store
+  second   today's engine once more, with nothing in it: another machine's
 """
 
 

@@ -1,4 +1,4 @@
-"""The three engines, their settings, and the environment that leads to each."""
+"""The engines, their settings, and the environment that leads to each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from engine.layout import Layout
 
-MAIN, FLOOR, CLASSIC = "main", "floor", "classic"
-NAMES = (MAIN, FLOOR, CLASSIC)
+MAIN, FLOOR, CLASSIC, SECOND = "main", "floor", "classic", "second"
+NAMES = (MAIN, FLOOR, CLASSIC, SECOND)
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 ENGINE_VARIABLE = "DOCKERBIN_TEST_ENGINE"
@@ -152,7 +152,7 @@ def flavour(name: str, layout: Layout) -> Flavour:
         name=name,
         toolset=FLOOR if name == FLOOR else MAIN,
         # The floor is what its users have: that version's own default store.
-        store="" if name == FLOOR else CLASSIC,
+        store={FLOOR: "", CLASSIC: CLASSIC, SECOND: "containerd"}[name],
         folder=folder,
         socket=folder / "docker.sock",
         # Names of interfaces hold 15 bytes; the state folder's checksum keeps two
