@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         DaemonLostError,
         DockerbinError,
         DockerbinWarning,
+        EmptyExportError,
         EmulatorError,
         EngineError,
+        HookError,
         RunError,
         SecretError,
         SettingsError,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
         UntrustedStoreError,
         WrongPlatformError,
     )
+    from pytest_dockerbin.fixtures import fixture
+    from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
@@ -57,9 +61,12 @@ __all__ = [
     "DaemonLostError",
     "DockerbinError",
     "DockerbinWarning",
+    "EmptyExportError",
     "EmulatorError",
     "EngineError",
     "FileRecord",
+    "HookError",
+    "Hooks",
     "Kind",
     "Platform",
     "RunError",
@@ -76,11 +83,14 @@ __all__ = [
     "UntrustedStoreError",
     "WrongPlatformError",
     "compare",
+    "fixture",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
+    "fixtures": ("fixture",),
+    "hooks": ("Hooks",),
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunningProgram", "RunResult"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from pytest_dockerbin.attestations import PROVENANCE, SBOM
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
 from pytest_dockerbin.platforms import Platform
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import IO
 
+    from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.inspection.info import BinaryInfo
     from pytest_dockerbin.results import Runner, RunningProgram, RunResult
+
+ARCHIVE = "export.tar"
+"""The name of the archive of an export that is not a tree of files."""
 
 _MOST_OUTPUT = 8 * 2**20  # bytes of a stream
 
@@ -78,11 +83,21 @@ class BuildRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The facts of an export, as they are kept beside its tree."""
+    """The facts of an export, as they are kept beside its tree.
+
+    Attributes:
+        platform: what it was built for.
+        files: every file and link, sorted by name.
+        build: how it was built.
+        archive: the name of the archive that is all of it; None for a tree of files.
+        attestations: in-toto statements of it.
+    """
 
     platform: Platform
     files: tuple[FileRecord, ...]
     build: BuildRecord
+    archive: str | None = None
+    attestations: tuple[Statement, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for `from_json`."""
@@ -92,6 +107,8 @@ class Manifest:
             "platform": str(self.platform),
             "files": [asdict(file) for file in self.files],
             "build": build,
+            "archive": self.archive,
+            "attestations": list(self.attestations),
         }
 
     @classmethod
@@ -107,24 +124,31 @@ class Manifest:
             platform=Platform.parse(data["platform"]),
             files=tuple(FileRecord(**file) for file in data["files"]),
             build=BuildRecord(**build),
+            archive=data["archive"],
+            attestations=tuple(data["attestations"]),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact(os.PathLike[str]):
-    """The exported tree of one build for one platform; as a path, its folder.
+    """What one build exported for one platform; as a path, its folder or archive.
 
     Attributes:
-        path: the folder.
+        path: the folder of the tree; the archive, where the ``exporter`` setting asks for one.
         platform: what it was built for.
         files: every file and link, sorted by name.
         build: how it was built.
     """
 
-    path: Path
+    tree: Path = field(repr=False)
     manifest: Manifest
     runner: FindRunner = field(repr=False, compare=False)
     default_binary: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder of the tree; the archive, where the ``exporter`` setting asks for one."""
+        return self.tree / self.manifest.archive if self.manifest.archive else self.tree
 
     @property
     def platform(self) -> Platform:
@@ -140,6 +164,22 @@ class Artifact(os.PathLike[str]):
     def build(self) -> BuildRecord:
         """How it was built."""
         return self.manifest.build
+
+    @property
+    def provenance(self) -> Statement | None:
+        """How it was built, as BuildKit attests it: an in-toto statement; None unless asked for.
+
+        ``["predicate"]`` is `SLSA provenance <https://slsa.dev/spec/v0.2/provenance>`_.
+        """
+        return self._attested(PROVENANCE)
+
+    @property
+    def sbom(self) -> Statement | None:
+        """Its software bill of materials, an in-toto statement; None unless asked for.
+
+        ``["predicate"]`` is an `SPDX <https://spdx.github.io/spdx-spec/>`_ document.
+        """
+        return self._attested(SBOM)
 
     @property
     def digest(self) -> str:
@@ -177,15 +217,19 @@ class Artifact(os.PathLike[str]):
         raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
 
     def export(self, dest: str | os.PathLike[str]) -> Path:
-        """Copy the tree to ``dest``, a folder that must not exist yet, and return it.
+        """Copy the tree or archive to ``dest``, which must not exist yet, and return it.
 
         Raises:
             FileExistsError: ``dest`` exists.
         """
-        return Path(shutil.copytree(self.path, dest, symlinks=True))
+        if self.manifest.archive is None:
+            return Path(shutil.copytree(self.tree, dest, symlinks=True))
+        with self.path.open("rb") as source, open(dest, "xb") as target:  # noqa: PTH123 (any path)
+            shutil.copyfileobj(source, target)
+        return Path(dest)
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
-        return self.path / name
+        return self.tree / name
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -193,15 +237,19 @@ class Artifact(os.PathLike[str]):
     def __str__(self) -> str:
         return str(self.path)
 
+    def _attested(self, predicate: str) -> Statement | None:
+        found = self.manifest.attestations
+        return next((it for it in found if it["predicateType"].startswith(predicate)), None)
+
     def _behind(self, name: str) -> FileRecord | None:
         """Return the file that a name leads to, through links of the tree, if there is one."""
-        root = self.path.resolve()
+        root = self.tree.resolve()
         end = (root / name).resolve()
         return next((file for file in self.files if root / file.name == end), None)
 
     def _binary(self, file: FileRecord, name: str | None = None) -> Binary:
         return Binary(
-            path=self.path / (name or file.name),  # a link's own name: busybox goes by it
+            path=self.tree / (name or file.name),  # a link's own name: busybox goes by it
             platform=self.platform,
             size=file.size,
             sha256=file.sha256,

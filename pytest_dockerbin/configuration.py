@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
 from pytest_dockerbin.platforms import Platform
@@ -18,7 +19,6 @@ from pytest_dockerbin.settings import (
     read_age,
     read_size,
 )
-from pytest_dockerbin.spec import read_settings
 
 if TYPE_CHECKING:
     import pytest

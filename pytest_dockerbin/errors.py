@@ -10,11 +10,13 @@
     │   ├── DaemonLostError      the daemon went away, twice
     │   └── BuildTimeoutError    it was ended by us, since it took too long
     ├── ArtifactError            what was exported can't be used
+    │   ├── EmptyExportError     there is nothing in it
     │   └── WrongPlatformError   an executable of another architecture
     ├── CacheMissError           --dockerbin-cache=only, and there is no stored result
     ├── StoppedError             given up, since the session is being stopped
     ├── StoreError               the cache folder can't be used
     │   └── UntrustedStoreError  its files could be somebody else's
+    ├── HookError                a hook of a plugin, or a conftest, failed
     └── RunError                 a program failed in ``run(check=True)``
 
 An error says in its first line what failed, in ``details`` what was seen, in ``hint`` what to do.
@@ -110,9 +112,9 @@ class SettingsError(DockerbinError):
         return cls(f"{_at(where)}{name}={got!r}: expected {expected}")
 
     @classmethod
-    def wrong_secret(cls, expected: str, where: str) -> Self:
-        """Say what ``secrets`` must be, and nothing of what was given."""
-        return cls(f"{where}: secrets: expected {expected}; what was given is not shown")
+    def hidden_value(cls, name: str, expected: str, where: str) -> Self:
+        """Say what a setting must be, and nothing of what was given."""
+        return cls(f"{where}: {name}: expected {expected}; what was given is not shown")
 
 
 def _at(where: str) -> str:
@@ -231,6 +233,14 @@ class SecretError(UnavailableError):
             hint="where it can't be had, as on the CI of a fork: --dockerbin-missing=skip",
         )
 
+    @classmethod
+    def no_agent(cls, name: str, why: str) -> Self:
+        """The ssh agent or key for the id ``name`` is not there."""
+        return cls(
+            f"the ssh agent for {name!r} is missing: {why}",
+            hint="start one with `ssh-agent` and `ssh-add`, or name a key: ssh={'default': PATH}",
+        )
+
 
 def _install_emulator(architecture: str) -> str:
     return (
@@ -286,15 +296,6 @@ class ArtifactError(DockerbinError):
     """An export that is empty, unsafe or holds something that can't be used."""
 
     @classmethod
-    def empty(cls, platform: str) -> Self:
-        """The build succeeded and exported no file."""
-        return cls(
-            f"the build for {platform} exported nothing",
-            hint="the last stage (or the stage named by target) must hold the files: "
-            "FROM scratch + COPY --from=...",
-        )
-
-    @classmethod
     def unsafe(cls, platform: str, name: str, why: str, hint: str | None = None) -> Self:
         """An exported file that must not be used, or opened."""
         return cls(f"the export for {platform} can't be used: {name!r} {why}", hint=hint)
@@ -306,6 +307,12 @@ class ArtifactError(DockerbinError):
             f"the export for {platform} is too large: {what}",
             hint="export only the binaries: FROM scratch + COPY --from=...",
         )
+
+    @classmethod
+    def refused(cls, platform: str, why: str) -> Self:
+        """A hook that verifies artifacts has something against it."""
+        first, _, rest = why.strip().partition("\n")
+        return cls(f"the export for {platform} can't be used: {first or 'refused'}", details=rest)
 
     @classmethod
     def no_loader_in_stage(cls, platform: str, loader: str, stage: str) -> Self:
@@ -322,7 +329,10 @@ class ArtifactError(DockerbinError):
         listing = "\n".join(f"  {line}" for line in exported)
         if wanted is None:
             summary = f"the export for {platform} does not hold exactly one executable"
-            hint = 'name it: @pytest.mark.dockerbin(binary="...") or ini dockerbin_binary'
+            hint = (
+                'name it: @pytest.mark.dockerbin(binary="..."), the same keyword of '
+                "pytest_dockerbin.fixture, or ini dockerbin_binary"
+            )
         else:
             summary = f"the export for {platform} has no executable {wanted!r}"
             hint = "names are paths inside the export, without a leading slash"
@@ -332,6 +342,19 @@ class ArtifactError(DockerbinError):
     def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
         """A program whose file tells nothing, or not the whole."""
         return cls(f"{path.name} for {platform} can't be inspected: {why}; {str(path)!r}")
+
+
+class EmptyExportError(ArtifactError):
+    """A build that succeeded and exported no file."""
+
+    @classmethod
+    def of_build(cls, platform: str) -> Self:
+        """The build for ``platform`` exported nothing."""
+        return cls(
+            f"the build for {platform} exported nothing",
+            hint="the last stage (or the stage named by target) must hold the files: "
+            "FROM scratch + COPY --from=...",
+        )
 
 
 class WrongPlatformError(ArtifactError):
@@ -379,6 +402,16 @@ class UntrustedStoreError(StoreError):
     """The cache folder's files could be somebody else's: nothing in it is read."""
 
 
+class HookError(DockerbinError):
+    """A hook failed, as its author did not expect; ``details`` has the traceback."""
+
+    @classmethod
+    def of(cls, name: str, error: Exception, traceback: str) -> Self:
+        """The hook ``name`` raised ``error``."""
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return cls(f"the hook {name} failed: {said}", details=traceback.rstrip())
+
+
 class RunError(DockerbinError):
     """A program of ``run(check=True)`` did not end with exit code 0."""
 
@@ -398,9 +431,11 @@ _TREE: dict[str, type[DockerbinError]] = {
         StoppedError,
         CacheMissError,
         ArtifactError,
+        EmptyExportError,
         WrongPlatformError,
         StoreError,
         UntrustedStoreError,
+        HookError,
         RunError,
     )
 }

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.artifact import FileRecord
-from pytest_dockerbin.errors import ArtifactError, WrongPlatformError
+from pytest_dockerbin.errors import ArtifactError, EmptyExportError, WrongPlatformError
 from pytest_dockerbin.executables import expected_for, is_format_of, read_executable
 from pytest_dockerbin.settings import Limits
 
@@ -51,7 +51,7 @@ def seal(
     finally:
         os.close(descriptor)
     if not walk.files:
-        raise ArtifactError.empty(str(platform))
+        raise EmptyExportError.of_build(str(platform))
     walk.check_links()
     if verify:
         walk.check_executables(static=verify == "static")

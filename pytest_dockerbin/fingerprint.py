@@ -78,18 +78,18 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         CannotFingerprintError: a context is remote or an image without a digest, a file can't be
             read or sent, or .dockerignore is one that BuildKit refuses.
     """
-    beside = spec.dockerfile.parent
-    dockerfile = _read(beside, spec.dockerfile.name)
-    if dockerfile is None:
-        raise CannotFingerprintError(
-            f"the Dockerfile {str(spec.dockerfile)!r} is not in its folder, or not readable"
-        )
-    ignore = _read(beside, f"{spec.dockerfile.name}.dockerignore")
+    if isinstance(spec.context, str):
+        raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
     secrets = secret_files(spec.secrets)
+    if spec.is_archive:
+        dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
+    else:
+        dockerfile, ignore = _dockerfile(spec)
+        context = _context(spec.context, secrets, ignore)
     parts = {
         "format": _FORMAT,
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
-        "context": _context(spec.context, secrets, ignore),
+        "context": context,
         "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -127,6 +127,27 @@ def fingerprint_folder(
 
 
 # -- which files ----------------------------------------------------------------------------------
+
+
+def _dockerfile(spec: BuildSpec) -> tuple[bytes, bytes | None]:
+    """Return a Dockerfile, and the patterns in ``<Dockerfile>.dockerignore`` where there is one."""
+    if not isinstance(spec.dockerfile, Path):
+        return spec.dockerfile.encode(), None
+    beside, name = spec.dockerfile.parent, spec.dockerfile.name
+    dockerfile = _read(beside, name)
+    if dockerfile is None:
+        raise CannotFingerprintError(
+            f"the Dockerfile {str(spec.dockerfile)!r} is not in its folder, or not readable"
+        )
+    return dockerfile, _read(beside, f"{name}.dockerignore")
+
+
+def _file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CannotFingerprintError(f"{str(path)!r} can't be read: {error.strerror}") from error
 
 
 def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list[str]:

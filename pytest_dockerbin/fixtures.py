@@ -1,4 +1,4 @@
-"""The fixtures. None is autouse, and there are no others."""
+"""The fixtures, and what makes named ones. None is autouse, and there are no others."""
 
 from __future__ import annotations
 
@@ -95,6 +95,60 @@ def dockerbin_build(request: pytest.FixtureRequest, dockerbin_defaults: Mapping[
         return suite.build(given, dockerbin_defaults, platform, base=caller.parent)
 
     return build
+
+
+def fixture(
+    context: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    **settings: Any,  # noqa: ANN401
+) -> object:
+    """Make a fixture of what one build exports, an Artifact; for suites with several builds.
+
+    In a test file, a test class or a conftest::
+
+        server = pytest_dockerbin.fixture("server", target="bin")
+
+    It is of session scope. A test that asks for it, directly or through another fixture, runs once
+    for each of its platforms.
+
+    Args:
+        context: the folder that is sent to BuildKit. Relative paths, here and in ``settings``, are
+            relative to the file that calls this.
+        name: the fixture's name; without it that of the variable that it is assigned to.
+        settings: build settings, above those of ``dockerbin_defaults`` and the ini file.
+
+    Returns:
+        What pytest takes for a fixture; nothing for the code of a test.
+
+    Raises:
+        SettingsError: an unknown build setting or a wrong value.
+    """
+    __tracebackhide__ = True
+    from pytest_dockerbin.build_settings import read_settings  # noqa: PLC0415 (as in the plugin)
+    from pytest_dockerbin.selection import as_named_build  # noqa: PLC0415
+
+    caller = sys._getframe(1)  # noqa: SLF001 (the way to know the caller)
+    base = Path(caller.f_code.co_filename).parent
+    given = {**settings, "context": context}
+    read = read_settings(given, base=base, where="pytest_dockerbin.fixture")
+
+    def named_build(
+        request: pytest.FixtureRequest,
+        dockerbin_platform: Platform,
+        dockerbin_defaults: Mapping[str, Any],
+    ) -> Artifact:
+        assert request.fixturename is not None  # noqa: S101 (a fixture's own request has it)
+        return _suite(request).named(
+            request.fixturename, read, dockerbin_defaults, dockerbin_platform
+        )
+
+    target = f", stage {read['target']}" if "target" in read else ""
+    named_build.__doc__ = f"What {str(context)!r}{target} exports for this test's platform."
+    named_build.__module__ = caller.f_globals["__name__"]  # where `pytest --fixtures` lists it
+    function = as_named_build(named_build, read)
+    # static: in a class it is no method
+    return pytest.fixture(scope="session", name=name)(staticmethod(function))
 
 
 def _suite(request: pytest.FixtureRequest) -> Suite:

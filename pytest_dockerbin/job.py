@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # settings that a stored result does not depend on, and those whose paths lead to what is digested
 _NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "no_cache", "pull"}
-_NOT_IN_KEY |= {"binary", "sysroot_target"}
+_NOT_IN_KEY |= {"binary", "sysroot_target", "no_cache_filter", "cache_from", "cache_to"}
 
 # what docker and buildx take from the environment: which engine, and the files' times
 _VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "SOURCE_DATE_EPOCH")
@@ -40,7 +40,7 @@ class Job:
     @property
     def wants_fresh(self) -> bool:
         """Whether an earlier result must not serve: all steps again, or newer base images."""
-        return self.spec.no_cache or self.spec.pull
+        return self.spec.no_cache or self.spec.pull or bool(self.spec.no_cache_filter)
 
     @property
     def name(self) -> str:
@@ -57,6 +57,7 @@ class Job:
             name: value for name, value in self.spec.to_json().items() if name not in _NOT_IN_KEY
         }
         asked["secrets"] = [[name, kind(source)] for name, source in self.spec.secrets]
+        asked["ssh"] = [name for name, _ in self.spec.ssh]
         builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
         around = [os.environ.get(name) for name in _VARIABLES]
         text = json.dumps([asked, builder, around, str(self.platform), inputs], sort_keys=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.artifact import BuildRecord, Manifest
+from pytest_dockerbin.artifact import ARCHIVE, BuildRecord, Manifest
+from pytest_dockerbin.attestations import read_image, take_files
 from pytest_dockerbin.buildx.build import build
+from pytest_dockerbin.buildx.command import ATTESTATION
 from pytest_dockerbin.buildx.process import Timeouts
-from pytest_dockerbin.errors import CacheMissError, StoreError
+from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
+from pytest_dockerbin.errors import CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.settings import CacheMode
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
+    from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.settings import Settings
@@ -36,8 +41,10 @@ class Maker:
         log_dir: the folder of build logs.
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
-        warn: gets a line when results can't be stored.
+        warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
+        hooks: who is told of a build.
+        verify: raises an error where a tree, built or reused, is not to be used.
     """
 
     settings: Settings
@@ -45,15 +52,17 @@ class Maker:
     log_dir: Path
     watch: Watch
     waiting: Waiting
-    warn: Callable[[str], None]
+    warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
+    hooks: Hooks
+    verify: Callable[[Path, Manifest, Job], None]
 
     def make(self, folder: Path, job: Job) -> Manifest:
         """Put what ``job`` exports into ``folder / "tree"`` and return its manifest.
 
         Raises:
             CacheMissError: nothing may be built, and nothing stored serves.
-            DockerbinError: as `buildx.build` and `export.seal` raise them.
+            DockerbinError: as `buildx.build`, `export.seal`, the hooks and ``verify`` raise them.
         """
         if self.settings.cache is CacheMode.SESSION:
             return self._build(folder, job)
@@ -80,7 +89,9 @@ class Maker:
         stored = entries.fetch(key, folder / "tree")
         if stored is None:
             return None
-        return replace(stored, build=replace(stored.build, source="reused", log_path=None))
+        manifest = replace(stored, build=replace(stored.build, source="reused", log_path=None))
+        self.verify(folder / "tree", manifest, job)
+        return manifest
 
     def _build_and_store(
         self, entries: Entries, key: str, inputs: str, folder: Path, job: Job
@@ -99,23 +110,38 @@ class Maker:
                     # else somebody edited meanwhile: it is the result of neither the old inputs
                     # nor the new ones, and serves this session only
         except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-            self.warn(f"results can't be stored in the cache folder: {error}")
+            self.warn("store", f"results can't be stored in the cache folder: {error}")
         return manifest or self._build(folder, job)
 
     def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
+        undeclared = undeclared_arguments(text_of(job.spec) or "", dict(job.spec.build_args))
+        for name in undeclared:
+            line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
+            self.warn(line, line)
         tree = folder / "tree"
         log_path = self.log_dir / f"{job.name}.log"
+        self.hooks.build_started(job.spec, job.platform)
         try:
-            return self._build_into(tree, log_path, job, source)
-        except OSError as error:
-            raise StoreError.while_exporting(str(job.platform), error, folder) from error
+            try:
+                manifest = self._build_into(tree, log_path, job, source)
+            except OSError as error:
+                raise StoreError.while_exporting(str(job.platform), error, folder) from error
+        except DockerbinError as error:
+            self.hooks.build_finished(job.spec, job.platform, None, error)
+            raise
+        self.hooks.build_finished(job.spec, job.platform, manifest.build, None)
+        self.verify(tree, manifest, job)
+        return manifest
 
     def _build_into(self, tree: Path, log_path: Path, job: Job, source: str) -> Manifest:
         gauge = Gauge(tree, job.platform, self.settings.limits)
+        is_tree = job.spec.exporter == "local"
+        if not is_tree:
+            tree.mkdir()
         built = build(
             job.spec,
             job.platform,
-            dest=tree,
+            dest=tree if is_tree else tree / ARCHIVE,
             log_path=log_path,
             timeouts=Timeouts(
                 total=self.settings.build_timeout, silence=self.settings.silence_timeout
@@ -130,6 +156,15 @@ class Maker:
             ref=built.ref,
             source=source,
         )
-        limits = self.settings.limits
-        files = seal(tree, job.platform, verify=job.spec.verify, limits=limits)
-        return Manifest(platform=job.platform, files=files, build=record)
+        attestations: tuple[Statement, ...] = ()
+        if job.spec.attests:
+            attestations = take_files(tree, ATTESTATION) if is_tree else read_image(tree / ARCHIVE)
+        verify = job.spec.verify if is_tree else False
+        files = seal(tree, job.platform, verify=verify, limits=self.settings.limits)
+        return Manifest(
+            platform=job.platform,
+            files=files,
+            build=record,
+            archive=None if is_tree else ARCHIVE,
+            attestations=attestations,
+        )

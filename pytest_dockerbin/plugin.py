@@ -55,9 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "dockerbin(**settings): build settings of a dockerbin test: context, dockerfile, target, "
-        "build_args, build_contexts, secrets, network, frontend, no_cache, pull, builder, binary, "
-        "sysroot_target, verify",
+        "dockerbin(**settings): build settings of a dockerbin test, such as context, dockerfile, "
+        "target, build_args, secrets, binary",
     )
     if options.anything_given(config):
         from pytest_dockerbin.errors import SettingsError  # noqa: PLC0415

@@ -12,8 +12,10 @@ import pytest
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
+from pytest_dockerbin.plan import plan
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import Way
+from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.suite import suite_of
 
@@ -100,7 +102,7 @@ class Reporter:
     ) -> Generator[None, object, object]:
         """Note where an overridden ``dockerbin_defaults`` stands."""
         value = yield
-        if fixturedef.argname == "dockerbin_defaults" and not _is_ours(fixturedef):
+        if fixturedef.argname == "dockerbin_defaults" and not is_ours(fixturedef.func):
             file = Path(inspect.getfile(fixturedef.func))
             suite_of(self._config).remember_override(value, file)
         return value
@@ -150,7 +152,7 @@ class Reporter:
         """Take what a worker built."""
         for record in getattr(node, "workeroutput", {}).get("dockerbin", ()):
             suite_of(self._config).workers_built = True
-            self._builds.setdefault((record["label"], record["platform"]), record)
+            self._note(record)
 
     def pytest_sessionfinish(self) -> None:
         """Hand what this worker built to the controller."""
@@ -159,12 +161,20 @@ class Reporter:
         if output is not None:
             output["dockerbin"] = builds
         for record in builds:
-            self._builds.setdefault((record["label"], record["platform"]), record)
+            self._note(record)
+
+    def _note(self, record: dict[str, Any]) -> None:
+        """Keep what is told of a build; named builds that are equal are told together."""
+        which = record["key"] if record["names"] else record["label"]
+        known = self._builds.setdefault((which, record["platform"]), record)
+        known["names"] = list(dict.fromkeys((*known["names"], *record["names"])))
 
     # -- what is printed --------------------------------------------------------------------------
 
-    def pytest_report_collectionfinish(self) -> str | None:
-        """Print the header when it was not wanted before collection."""
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | list[str] | None:
+        """Print the header when it was not wanted before collection; or what would be built."""
+        if self._config.option.collectonly and self._config.get_verbosity() > 0:
+            return plan(items, suite_of(self._config).build_defaults)
         if self._is_silent() or given(self._config, "platforms") is not None:
             return None
         return header(self._config)
@@ -253,17 +263,14 @@ def _counted(count: int, outcome: str) -> str:
 
 
 def _build_words(record: dict[str, Any]) -> str:
+    name = ", ".join(record["names"]) or record["label"]
     if "error" in record:
-        return f"{record['label']} not built ({record['error']})"
+        return f"{name} not built ({record['error']})"
     if record["source"] == "reused":
-        return f"{record['label']} reused"
+        return f"{name} reused"
     damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
-    return f"{record['label']} built in {record['seconds']:.1f} s{cached}{damaged}"
-
-
-def _is_ours(fixturedef: pytest.FixtureDef[Any]) -> bool:
-    return fixturedef.func.__module__ == "pytest_dockerbin.fixtures"
+    return f"{name} built in {record['seconds']:.1f} s{cached}{damaged}"
 
 
 def _platform_of(item: pytest.Item) -> Platform | None:

@@ -11,9 +11,12 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pytest_dockerbin.errors import SecretError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """A variable's name, as shells have it."""
@@ -123,6 +126,20 @@ def read_values(secrets: Secrets) -> tuple[bytes, ...]:
             former for an empty value.
     """
     return tuple(_read(name, source) for name, source in secrets)
+
+
+def find_agents(ssh: Iterable[tuple[str, str]]) -> None:
+    """Return when every socket or key of the ``ssh`` setting is there.
+
+    Raises:
+        SecretError: one is not.
+    """
+    for name, place in ssh:
+        agent = place or os.environ.get("SSH_AUTH_SOCK", "")
+        if not agent:
+            raise SecretError.no_agent(name, "SSH_AUTH_SOCK is not set")
+        if not Path(agent).exists():
+            raise SecretError.no_agent(name, f"there is no {agent!r}")
 
 
 def _variable(number: int) -> str:

@@ -7,18 +7,19 @@ one's; the ini list; the native platform.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.spec import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_dockerbin.settings import Selection
 
@@ -39,16 +40,19 @@ class Choice:
 
 
 class BuildMarks(NamedTuple):
-    """What a test's markers say of its build; hashable, since it is a fixture's parameter.
+    """What is said of a build beside the defaults; hashable, since it is a fixture's parameter.
 
     Attributes:
-        settings: build settings, typed, as sorted pairs.
+        settings: build settings of the test's markers or of a named build, typed, as sorted pairs.
         scope: the node whose ``dockerbin_defaults`` apply: a fixture of session scope that a
             conftest overrides must be asked again where another override holds.
+        overridden: whether ``dockerbin_defaults`` are overridden there: what they say is known
+            when the test runs.
     """
 
     settings: tuple[tuple[str, Any], ...]
     scope: str
+    overridden: bool
 
 
 def choose(
@@ -99,8 +103,8 @@ def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest
         yield mark
 
 
-def build_marks(definition: pytest.Item) -> BuildMarks:
-    """Return a test's ``dockerbin`` markers, merged key by key from module to function.
+def build_marks(definition: pytest.Item) -> dict[str, Any]:
+    """Return a test's ``dockerbin`` markers, typed, merged key by key from module to function.
 
     Raises:
         SettingsError: a marker has an unknown key, a wrong value or positional arguments.
@@ -113,8 +117,31 @@ def build_marks(definition: pytest.Item) -> BuildMarks:
                 "arguments", mark.args, "names and values, such as target='bin'", where
             )
         merged |= read_settings(mark.kwargs, base=node.path.parent, where=where)
-    parent = definition.parent
-    return BuildMarks(tuple(sorted(merged.items())), parent.nodeid if parent else "")
+    return merged
+
+
+def as_named_build(
+    function: Callable[..., object], settings: Mapping[str, Any]
+) -> Callable[..., object]:
+    """Return a fixture's function, marked as that of a named build with ``settings``."""
+    setattr(function, _NAMED, settings)
+    return function
+
+
+_NAMED = "dockerbin_named_build"
+"""Attribute of a fixture's function: the settings of the named build that it is."""
+
+
+def _fixtures(metafunc: pytest.Metafunc) -> dict[str, Callable[..., object]]:
+    """Return the functions of a test's fixtures by name, each that which the test gets."""
+    # pytest has no public way to tell which of several fixtures of a name that is
+    found = metafunc._arg2fixturedefs  # noqa: SLF001
+    return {name: inspect.unwrap(fixtures[-1].func) for name, fixtures in found.items()}
+
+
+def is_ours(function: Callable[..., object]) -> bool:
+    """Tell whether a fixture's function is this package's own."""
+    return function.__module__ == "pytest_dockerbin.fixtures"
 
 
 def is_parametrised(definition: pytest.Item, argument: str) -> bool:
@@ -184,8 +211,8 @@ def parametrise(
 ) -> None:
     """Run a test of ours once for each of its platforms.
 
-    Two hidden parameters, without a place in the test's id, carry what a fixture of session scope
-    can't ask the test for: its build markers, and all platforms of ``dockerbin_matrix``.
+    Hidden parameters, without a place in the test's id, carry what a fixture of session scope can't
+    ask the test for: its build markers, where it stands, all platforms of ``dockerbin_matrix``.
 
     Raises:
         SettingsError: a marker can't be understood.
@@ -193,11 +220,23 @@ def parametrise(
     definition = metafunc.definition
     names = metafunc.fixturenames
     choice = choose(marks_of_nearest_node(definition, "platform"), selection, auto)
-    marks = build_marks(definition)
+    fixtures = _fixtures(metafunc)
+    scope = definition.parent.nodeid if definition.parent else ""
+    defaults = fixtures.get("dockerbin_defaults")
+    overridden = defaults is not None and not is_ours(defaults)
+
+    def build(settings: Mapping[str, Any]) -> BuildMarks:
+        return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
+
+    marks = build(build_marks(definition))
     if "dockerbin_platform" in names and not is_parametrised(definition, "dockerbin_platform"):
         _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
     if "dockerbin" in names and not is_parametrised(definition, "dockerbin"):
         _parametrise(metafunc, "dockerbin", [marks], [pytest.HIDDEN_PARAM])
+    for name, function in fixtures.items():
+        settings = getattr(function, _NAMED, None)
+        if settings is not None and not is_parametrised(definition, name):
+            _parametrise(metafunc, name, [build(settings)], [pytest.HIDDEN_PARAM])
     if "dockerbin_matrix" in names and not is_parametrised(definition, "dockerbin_matrix"):
         value = pytest.param((choice.platforms, marks), marks=_skip_marks(choice))
         _parametrise(metafunc, "dockerbin_matrix", [value], [pytest.HIDDEN_PARAM])

@@ -20,6 +20,7 @@ from pytest_dockerbin.buildx.docker import builder_platforms
 from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
+    ArtifactError,
     DockerbinError,
     DockerbinWarning,
     EngineError,
@@ -27,6 +28,7 @@ from pytest_dockerbin.errors import (
     UntrustedStoreError,
     error_from_json,
 )
+from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_dockerbin.results import Runner, Sysroot
-    from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -67,7 +68,7 @@ class Builder:
         say: gets a line when a process waits long for another one.
         warn: gets a line, once a session, when the cache folder can't be used.
         owner: the process whose end ends the builds of this one too: its parent.
-        choose_runner: gets what the settings say of a platform's runner, and may say otherwise.
+        hooks: what others may change or check.
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
@@ -81,14 +82,14 @@ class Builder:
         say: Callable[[str], None] | None = None,
         warn: Callable[[str], None] | None = None,
         owner: int | None = None,
-        choose_runner: Callable[[Platform, RunnerSpec], RunnerSpec] | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
         self._say = say
         self._warn = warn or _warn
         self._owner = owner
-        self._choose_runner = choose_runner or (lambda _, spec: spec)
+        self._hooks = (hooks or Hooks()).guarded()
         self._watchdog = Watchdog()
         self.store, entries = self._open()
         self._maker = Maker(
@@ -99,7 +100,10 @@ class Builder:
             waiting=self.store.waiting,
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
+            hooks=self._hooks,
+            verify=self._verify,
         )
+        self._specs: dict[tuple[BuildSpec, Platform], BuildSpec] = {}
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
         self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
@@ -158,10 +162,11 @@ class Builder:
             CacheMissError: nothing may be built, and nothing stored serves.
             StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
+            HookError: a hook failed.
         """
-        job = Job.of(spec, platform.built_as, self.settings)
+        job = self._job(spec, platform.built_as)
         if job.name not in self._results:
-            waiting_for = (Job.of(spec, other.built_as, self.settings) for other in others)
+            waiting_for = (self._job(spec, other.built_as) for other in others)
             self._build_while_waiting(job, waiting_for)
             self._results[job.name] = self._build_once(job)
         found = self._results[job.name]
@@ -170,8 +175,8 @@ class Builder:
         return replace(
             found,
             manifest=replace(found.manifest, platform=platform),
-            runner=partial(self._runner_of, spec, platform),
-            default_binary=spec.binary,
+            runner=partial(self._runner_of, job.spec, platform),
+            default_binary=job.spec.binary,
         )
 
     def mend(self, platform: Platform) -> None:
@@ -184,7 +189,7 @@ class Builder:
             artifact = self._results.get(job.name)
             if job.platform != platform.built_as or not isinstance(artifact, Artifact):
                 continue
-            if changed(artifact.path, stamps):
+            if changed(artifact.tree, stamps):
                 self._mend(job, artifact)
 
     def runner(self, platform: Platform, model: str | None = None) -> Runner:
@@ -232,8 +237,8 @@ class Builder:
         except StoreError as error:
             private = _private_root(self.session)
             store = self._open_store(private)
-            if store.claim("warning-store"):
-                self._warn(f"{error.summary}; this session uses {str(private)!r}")
+            self.store = store
+            self._warn_once("store", f"{error.summary}; this session uses {str(private)!r}")
             trusted = not isinstance(error, UntrustedStoreError)
             return store, Entries(root / VERSION) if trusted else None
 
@@ -250,11 +255,34 @@ class Builder:
         """Tell whether builds should end: an xdist worker outlives its controller by 5 to 8 s."""
         return self.store.stopped() or (self._owner is not None and os.getppid() != self._owner)
 
-    def _warn_once(self, line: str) -> None:
-        if self.store.claim("warning-store"):
+    def _warn_once(self, about: str, line: str) -> None:
+        if self.store.claim(f"warning-{hashlib.sha256(about.encode()).hexdigest()[:12]}"):
             self._warn(line)
 
     # -- builds -----------------------------------------------------------------------------------
+
+    def _job(self, spec: BuildSpec, platform: Platform) -> Job:
+        """Return what is built for a spec, once the hook had its say."""
+        if spec.appended:  # a part of one that the hook has seen, for a sysroot
+            return Job.of(spec, platform, self.settings)
+        if (spec, platform) not in self._specs:
+            self._specs[spec, platform] = self._hooks.configure_build(spec, platform)
+        return Job.of(self._specs[spec, platform], platform, self.settings)
+
+    def _verify(self, tree: Path, manifest: Manifest, job: Job) -> None:
+        """Ask the hook whether anything is wrong with what was exported."""
+        if job.spec.appended:
+            return
+        artifact = Artifact(
+            tree=tree,
+            manifest=manifest,
+            runner=partial(self._runner_of, job.spec, job.platform),
+            default_binary=job.spec.binary,
+        )
+        try:
+            self._hooks.verify_artifact(job.spec, artifact)
+        except AssertionError as error:
+            raise ArtifactError.refused(str(job.platform), str(error)) from None
 
     def _build_while_waiting(self, asked: Job, others: Iterable[Job]) -> None:
         """Build other platforms for as long as another process builds the one asked for."""
@@ -284,7 +312,7 @@ class Builder:
             return outcome
         self._stamps[job] = outcome["stamps"]
         return Artifact(
-            path=folder / "tree",
+            tree=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
             runner=partial(self._runner_of, job.spec, job.platform),
         )
@@ -304,17 +332,17 @@ class Builder:
             outcome = _read_outcome(result)
             if not isinstance(outcome, DockerbinError):
                 self._stamps[job] = outcome["stamps"]
-            names = changed(artifact.path, self._stamps[job])
+            names = changed(artifact.tree, self._stamps[job])
             if not names:  # another process was faster
                 return
             manifest = self._maker.make(folder, job)
             for name in names:
-                place = artifact.path / name
+                place = artifact.tree / name
                 if place.is_dir() and not place.is_symlink():
                     shutil.rmtree(place)
                 place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 (folder / "tree" / name).replace(place)
-            self._stamps[job] = stamps_of(artifact.path, manifest)
+            self._stamps[job] = stamps_of(artifact.tree, manifest)
             made = {"manifest": artifact.manifest.to_json(), "stamps": self._stamps[job]}
             (folder / "outcome.json").write_text(json.dumps({"made": made}))
             (folder / "outcome.json").replace(result / "outcome.json")
@@ -356,7 +384,7 @@ class Builder:
         return runner.with_sysroot(sysroot) if sysroot else runner
 
     def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
-        spec = self._choose_runner(platform, self.settings.runner_for(platform))
+        spec = self._hooks.choose_runner(platform, self.settings.runner_for(platform))
         name = f"runner-{platform.slug}"
         if model:
             name += f"-{hashlib.sha256(model.encode()).hexdigest()[:12]}"

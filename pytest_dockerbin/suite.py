@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_dockerbin.build_settings import build_spec, read_settings
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_selection,
     read_session_settings,
 )
-from pytest_dockerbin.errors import DockerbinError, SettingsError, UnavailableError
+from pytest_dockerbin.errors import DockerbinError, UnavailableError
 from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.runner_spec import RunnerSpec
+from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.session import Builder, new_session_name
-from pytest_dockerbin.spec import BuildSpec, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.selection import BuildMarks
     from pytest_dockerbin.settings import Selection, Settings
+    from pytest_dockerbin.spec import BuildSpec
 
 suite_key = pytest.StashKey["Suite"]()
 _session_name_key = pytest.StashKey[str]()
@@ -95,7 +96,7 @@ class Suite:
             session=session_name(self._config),
             say=self._say,
             owner=os.getppid() if hasattr(self._config, "workerinput") else None,
-            choose_runner=self._choose_runner,
+            hooks=hooks_of(self._config),
         )
 
     def close(self) -> None:
@@ -121,21 +122,6 @@ class Suite:
                 worker = os.environ.get("PYTEST_XDIST_WORKER")
                 prefix = f"[{worker}] " if worker else ""
                 print(f"{prefix}dockerbin: {line}", file=sys.stderr, flush=True)  # noqa: T201
-
-    def _choose_runner(self, platform: Platform, spec: RunnerSpec) -> RunnerSpec:
-        """Ask the hook for another runner than the settings say."""
-        hook = "pytest_dockerbin_make_runner"
-        chosen = self._config.hook.pytest_dockerbin_make_runner(
-            config=self._config, platform=platform, spec=str(spec)
-        )
-        if chosen is None:
-            return spec
-        if not isinstance(chosen, str):
-            raise SettingsError.wrong_value("the result", chosen, "text such as 'qemu'", hook)
-        try:
-            return RunnerSpec.parse(chosen, base=self._config.rootpath)
-        except SettingsError as error:
-            raise SettingsError(f"{hook}: {error.summary}") from None
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return the platforms of the word ``auto``."""
@@ -167,7 +153,7 @@ class Suite:
             settings = self._defaults(defaults)
             if marks:
                 settings |= dict(marks.settings)
-            return self._build(BuildSpec.of(settings), platform)
+            return self._build(build_spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
         """Return the program of the ``dockerbin_binary`` fixture."""
@@ -206,22 +192,39 @@ class Suite:
         """Build for ``dockerbin_build``: a missing engine ends the test, an error is raised."""
         __tracebackhide__ = True
         wanted = Platform.host() if platform is None else self.platform(platform)
-        settings = self._defaults(defaults)
-        if "dockerfile" not in given:
-            settings.pop("dockerfile", None)  # another context has a Dockerfile of its own
-        settings |= read_settings(given, base=base, where="dockerbin_build")
+        read = read_settings(given, base=base, where="dockerbin_build")
         try:
-            return self._build(BuildSpec.of(settings), wanted)
+            return self._build(self._spec_of(read, defaults), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None
         raise AssertionError  # pragma: no cover (the block above always raises)
 
-    def _build(self, spec: BuildSpec, platform: Platform) -> Artifact:
+    def named(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        defaults: Mapping[str, Any],
+        platform: Platform,
+    ) -> Artifact:
+        """Return the artifact of a named build."""
+        with self._outcomes(platform):
+            return self._build(self._spec_of(settings, defaults), platform, name=name)
+
+    def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
+        """Return the build of settings that name a context, above the defaults."""
+        below = self._defaults(defaults)
+        below.pop("dockerfile", None)  # another context has a Dockerfile of its own
+        return build_spec({**below, **settings})
+
+    def _build(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         __tracebackhide__ = True
-        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform)}
+        key = spec.export_key()
+        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform), "key": key}
+        names = self.builds.get((key, str(platform)), {}).get("names", [])
+        record["names"] = [*names, name] if name and name not in names else names
         record["error"] = "interrupted"  # unless it is known better
-        self.builds[spec.export_key(), str(platform)] = record
+        self.builds[key, str(platform)] = record
         try:
             others = [other for other in self.wanted if other != platform]
             artifact = self.builder.build(spec, platform, others=others)

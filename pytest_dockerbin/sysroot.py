@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
-from pytest_dockerbin.errors import ArtifactError, SettingsError
+from pytest_dockerbin.dockerfile import stages, text_of
+from pytest_dockerbin.errors import ArtifactError, EmptyExportError, SettingsError
 from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.inspection import read_info
 from pytest_dockerbin.results import Sysroot
@@ -127,17 +128,14 @@ def _pattern(path: str) -> str:
     return "/".join(re.sub(r"[A-Za-z0-9]", r"[\g<0>]", part, count=1) for part in path.split("/"))
 
 
-def find_stage(dockerfile: Path, stage: str) -> None:
+def find_stage(dockerfile: str, stage: str) -> None:
     """Return when a Dockerfile has a stage: BuildKit would ask a registry for an image instead.
 
     Raises:
         SettingsError: it has not; the message names the closest one.
     """
-    text = dockerfile.read_text(errors="replace")
-    lines = re.findall(r"^[ \t]*FROM[ \t]+[^\n]*", text, re.IGNORECASE | re.MULTILINE)
-    named = [re.search(r"[ \t]AS[ \t]+(\S+)", line, re.IGNORECASE) for line in lines]
-    names = [found[1].lower() for found in named if found]
-    if stage.lower() not in (*names, *map(str, range(len(lines)))):
+    names, count = stages(dockerfile)
+    if stage.lower() not in (*names, *map(str, range(count))):
         raise SettingsError.unknown("stage", stage, names, "sysroot_target")
 
 
@@ -160,15 +158,19 @@ def export_sysroot(
     wanted = Libraries.of(program, platform)
     if wanted is None or spec.sysroot_target is None:
         return None
-    find_stage(spec.dockerfile, spec.sysroot_target)
+    find_stage(text_of(spec) or "", spec.sysroot_target)
     loader = str(PurePosixPath(wanted.interpreter)).lstrip("/")
     for _ in range(_MOST_ROUNDS):
         lines = wanted.instructions(spec.sysroot_target, platform)
-        copied = build(replace(spec, target=STAGE, appended=lines, sysroot_target=None))
+        without_loader = ArtifactError.no_loader_in_stage(
+            str(platform), wanted.interpreter, spec.sysroot_target
+        )
+        try:
+            copied = build(replace(spec, target=STAGE, appended=lines, sysroot_target=None))
+        except EmptyExportError:
+            raise without_loader from None
         if not (copied / loader).is_file():
-            raise ArtifactError.no_loader_in_stage(
-                str(platform), wanted.interpreter, spec.sysroot_target
-            )
+            raise without_loader
         more = wanted.with_those_of((copied / file.name for file in copied.files), platform)
         if more.names == wanted.names:
             break

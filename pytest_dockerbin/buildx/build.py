@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.buildx.diagnosis import Attempt
-from pytest_dockerbin.buildx.docker import find_docker, missing_part
+from pytest_dockerbin.buildx.docker import find_docker, missing_part, stage_names
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
+from pytest_dockerbin.dockerfile import prepare, stages, text_of
 from pytest_dockerbin.errors import DaemonLostError, StoppedError
-from pytest_dockerbin.frontend import changed_copy
 from pytest_dockerbin.progress import BuildLog
 from pytest_dockerbin.redaction import Redaction
-from pytest_dockerbin.secret import read_values, variables
+from pytest_dockerbin.secret import find_agents, read_values, variables
 
 if TYPE_CHECKING:
     from pytest_dockerbin.buildx.process import Timeouts, Watch
@@ -76,9 +76,10 @@ def build(
         DaemonLostError: the daemon went away, and again at the second try.
         EngineError: docker, buildx or the daemon is missing.
         EmulatorError: the builder has no emulator for the platform.
-        SecretError: a secret has no value; nothing was started.
+        SecretError: a secret has no value, or there is no ssh agent; nothing was started.
     """
     redact = Redaction(read_values(spec.secrets))
+    find_agents(spec.ssh)
     docker = find_docker()
     started = time.monotonic()
     with (
@@ -87,27 +88,27 @@ def build(
         # by lines: somebody may follow a long build in it
         log_path.open("w", buffering=1, encoding="utf-8", errors="replace") as log_file,
     ):
-        dockerfile = changed_copy(
-            spec.dockerfile,
-            Path(folder),
-            builtin=spec.frontend == "builtin",
-            appended=spec.appended,
-        )
+        dockerfile, stdin = prepare(spec, Path(folder))
         metadata = Path(folder) / "metadata.json"
         words = arguments(spec, platform, dockerfile, dest=str(dest))
         words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]
-        plain = arguments(spec, platform, spec.dockerfile, dest="out")
-        shown = shlex.join(["docker", *map(redact, plain)])
+        shown = _shown(spec, platform, redact)
         log_file.write(f"$ {shown}\n")
         began = False
         lost: str | None = None
         for last_try in (False, True):
             log = BuildLog(lambda line: print(line, file=log_file), redact)
             attempt = Attempt(
-                platform=platform, builder=spec.builder, log=log, log_path=log_path, command=shown
+                platform=platform,
+                builder=spec.builder,
+                log=log,
+                log_path=log_path,
+                command=shown,
+                stages=lambda: _stages(spec, [docker, *words], stdin),
             )
             try:
-                code = follow([docker, *words], log, timeouts, watch, variables(spec.secrets))
+                given = variables(spec.secrets)
+                code = follow([docker, *words], log, timeouts, watch, given, stdin=stdin)
             except TimeUp as up:
                 raise attempt.too_long(str(up)) from None
             except SessionStopped:
@@ -132,6 +133,23 @@ def build(
             cached_steps=sum(step.cached for step in log.steps),
             ref=_build_ref(metadata),
         )
+
+
+def _stages(spec: BuildSpec, command: list[str], stdin: Path | None) -> list[str]:
+    told = stage_names(command, stdin)
+    return stages(text_of(spec) or "")[0] if told is None else told
+
+
+def _shown(spec: BuildSpec, platform: Platform, redact: Redaction) -> str:
+    """Return what a person types to build the same."""
+    if spec.dockerfile_text is None:
+        dockerfile, end = str(spec.dockerfile), ""
+    else:
+        dockerfile, end = "-", " < Dockerfile"
+    words = arguments(spec, platform, dockerfile, dest="out")
+    if spec.is_archive:
+        end = f" < {shlex.quote(str(spec.context))}"
+    return shlex.join(["docker", *map(redact, words)]) + end
 
 
 def _wait_for_daemon(watch: Watch) -> None:

@@ -6,43 +6,76 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.buildx.caches import destinations, sources
 from pytest_dockerbin.secret import attribute
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
 
+ATTESTATION = ".pytest-dockerbin."
+"""Begins the names of the files that attestations are exported to."""
 
-def arguments(spec: BuildSpec, platform: Platform, dockerfile: Path, *, dest: str) -> list[str]:
-    """Return docker's arguments: always ``--flag=value``, and the context behind ``--``."""
+
+def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str) -> list[str]:
+    """Return docker's arguments: always ``--flag=value``, and the context behind ``--``.
+
+    Args:
+        spec: what to build.
+        platform: for which platform.
+        dockerfile: what `dockerfile.prepare` says of it.
+        dest: where the export goes.
+    """
     words = [
         "buildx",
         "build",
         f"--platform={platform}",
-        f"--output={_csv('type=local', f'dest={dest}')}",
+        f"--output={_csv(f'type={spec.exporter}', f'dest={dest}', *_apart(spec))}",
         f"--file={dockerfile}",
-        "--provenance=false",  # else provenance.json lands among the exported files
-        "--sbom=false",
     ]
-    if spec.builder:
-        words.append(f"--builder={spec.builder}")
-    if spec.target:
-        words.append(f"--target={spec.target}")
-    words += [f"--build-arg={name}={value}" for name, value in spec.build_args]
-    words += [f"--build-context={name}={value}" for name, value in spec.build_contexts]
+    for flag, value in (
+        ("builder", spec.builder),
+        ("target", spec.target),
+        ("network", spec.network),
+        ("shm-size", spec.shm_size),
+        ("cgroup-parent", spec.cgroup_parent),
+    ):
+        if value:
+            words.append(f"--{flag}={value}")
+    for flag, pairs in (
+        ("build-arg", spec.build_args),
+        ("build-context", spec.build_contexts),
+        ("label", spec.labels),
+        ("ulimit", spec.ulimits),
+    ):
+        words += [f"--{flag}={name}={value}" for name, value in pairs]
+    words += [f"--add-host={name}:{address}" for name, address in spec.add_hosts]
     words += [
         f"--secret={_csv(f'id={name}', attribute(source, number))}"
         for number, (name, source) in enumerate(spec.secrets)
     ]
-    if spec.network:
-        words.append(f"--network={spec.network}")
+    words += [f"--ssh={name}={socket}" if socket else f"--ssh={name}" for name, socket in spec.ssh]
+    words += [f"--cache-from={_csv(*cache)}" for cache in sources(spec.cache_from, platform)]
+    words += [f"--cache-to={_csv(*cache)}" for cache in destinations(spec.cache_to, platform)]
+    # neither is made unless asked for: they would land among the exported files
+    asked = dict(spec.attests)
+    for kind in ("provenance", "sbom"):
+        if kind in asked:
+            attributes = (f"{name}={value}" for name, value in asked[kind])
+            words.append(f"--attest={_csv(f'type={kind}', *attributes)}")
+        else:
+            words.append(f"--{kind}=false")
+    words += [f"--no-cache-filter={stage}" for stage in spec.no_cache_filter]
     if spec.no_cache:
         words.append("--no-cache")
     if spec.pull:
         words.append("--pull")
-    return [*words, "--", str(spec.context)]
+    context = "-" if spec.is_archive else str(spec.context)
+    return [*words, "--", context]
+
+
+def _apart(spec: BuildSpec) -> tuple[str, ...]:
+    return (f"attestation-prefix={ATTESTATION}",) if spec.attests else ()
 
 
 def _csv(*fields: str) -> str:

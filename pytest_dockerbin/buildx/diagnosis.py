@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.buildx.docker import builder_platforms, missing_part
 from pytest_dockerbin.errors import BuildError, BuildTimeoutError, EmulatorError, EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_dockerbin.errors import DockerbinError
@@ -41,6 +43,8 @@ _HINTS = (
 )
 
 
+_NO_TARGET = re.compile(r'target stage "(.*)" could not be found')
+
 # what buildx and docker say when the connection to the daemon or builder broke, or was refused
 # while it restarts; from buildx#2064, #2380, #2789, #4063 and buildkit#4305
 _LOST = re.compile(
@@ -60,6 +64,7 @@ class Attempt:
         log: what buildx said.
         log_path: where all of it stands.
         command: what a person types to see the same.
+        stages: gives the names of the Dockerfile's stages.
     """
 
     platform: Platform
@@ -67,6 +72,7 @@ class Attempt:
     log: BuildLog
     log_path: Path
     command: str
+    stages: Callable[[], list[str]] = list
 
     def lost_daemon(self) -> str | None:
         """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
@@ -126,7 +132,18 @@ class Attempt:
     def _hint(self) -> str | None:
         log = self.log
         said = "\n".join([*log.tail, log.text, *(log.failed.log if log.failed else ())])
+        if target := _NO_TARGET.search(log.error):
+            return self._hint_of_stages(target[1])
         return next((hint for form, hint in _HINTS if re.search(form, said)), None)
+
+    def _hint_of_stages(self, wanted: str) -> str:
+        names = self.stages()
+        close = get_close_matches(wanted.lower(), names, n=1, cutoff=0.5)
+        if close:
+            return f"target: did you mean {close[0]!r}?"
+        if names:
+            return f"the stages with a name are: {', '.join(names)}"
+        return "no stage of the Dockerfile has a name: `FROM image AS name` gives it one"
 
     def _details(self) -> str:
         log = self.log

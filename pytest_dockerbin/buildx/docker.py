@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import EngineError, SettingsError
 from pytest_dockerbin.platforms import Platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def find_docker() -> str:
@@ -49,6 +55,24 @@ def listed_platforms(inspected: str) -> tuple[Platform, ...]:
         except SettingsError:  # an exotic platform that nobody can name in a list here either
             continue
     return tuple(dict.fromkeys(platforms))
+
+
+def stage_names(build: list[str], stdin: Path | None) -> list[str] | None:
+    """Return the stages of a build's Dockerfile that have a name; None if buildx can't tell.
+
+    Args:
+        build: the command of the build; buildx has ``--call=targets`` since 0.15.
+        stdin: the file that it reads.
+    """
+    command = [word for word in build if not word.startswith(("--metadata-file=", "--progress="))]
+    command[3:3] = ["--call=targets,format=json"]
+    with open(stdin or os.devnull, "rb") as file:  # noqa: PTH123 (the latter is no path of ours)
+        run = subprocess.run(command, stdin=file, capture_output=True, check=False, timeout=120)
+    try:
+        listed = json.loads(run.stdout)["targets"]
+        return [target["name"] for target in listed if "name" in target]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def missing_part() -> EngineError | None:

@@ -17,6 +17,7 @@ from pytest_dockerbin.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from pytest_dockerbin.progress import BuildLog
     from pytest_dockerbin.secret import Secret
@@ -69,6 +70,8 @@ def follow(
     timeouts: Timeouts,
     watch: Watch,
     variables: Mapping[str, Secret],
+    *,
+    stdin: Path | None = None,
 ) -> int:
     """Run the command, feed its output to ``log`` and return its exit code.
 
@@ -78,6 +81,7 @@ def follow(
         timeouts: when to give up.
         watch: who looks after it.
         variables: what is in its environment besides this process's.
+        stdin: the file that it reads; nothing when None.
 
     Raises:
         TimeUp: it took too long or was silent for too long.
@@ -88,7 +92,7 @@ def follow(
     end, silent_end = now + timeouts.total, now + timeouts.silence
     next_look = now + _TURN
     ended = False
-    with _process(command, variables) as (process, pieces), watch.guard(process.pid):
+    with _process(command, variables, stdin) as (process, pieces), watch.guard(process.pid):
         while True:
             now = time.monotonic()
             if now >= end:
@@ -120,21 +124,22 @@ def follow(
 
 @contextmanager
 def _process(
-    command: list[str], variables: Mapping[str, Secret]
+    command: list[str], variables: Mapping[str, Secret], stdin: Path | None
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
     """Start the command in a process group of its own, and leave none of it behind."""
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=_environment(variables),
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
+        with open(stdin or os.devnull, "rb") as file:  # noqa: PTH123 (the latter is no path of ours)
+            process = subprocess.Popen(
+                command,
+                stdin=file,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(variables),
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
     except OSError as error:
         raise EngineError(f"the docker command can't be started: {error}") from error
     pieces: queue.Queue[str | None] = queue.Queue()

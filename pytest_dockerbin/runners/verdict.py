@@ -42,6 +42,11 @@ _UNCAUGHT = re.compile(
     rb"^qemu: uncaught target signal \d+ \([^)\n]*\) - [^\n]*\n?\Z", re.MULTILINE
 )
 _OVERFLOW = re.compile(rb"Value too large (?:for defined data type|to be stored)")  # EOVERFLOW
+_LIBRARIES = re.compile(  # what the loaders of glibc and musl say
+    rb"error while loading shared libraries: |: version `[^'\n]+' not found \(required by "
+    rb"|^Error loading shared library |^Error relocating ",
+    re.MULTILINE,
+)
 _GO = b"\xff Go buildinf:"  # debug/buildinfo of Go's library
 
 
@@ -97,7 +102,8 @@ def verdict(
         said, stderr = _without_last_words(stderr) if emulated else ("", stderr)
         return Verdict(Kind.SIGNALED, code, stderr, said, _hint_of_signal(-code, emulated, cpu))
     kind = Kind.EXITED if whole else Kind.OUTPUT_LIMIT
-    return Verdict(kind, code, stderr, hint=_hint_of_exit(program, stderr) if emulated else "")
+    hint = _hint_of_exit(program, stderr) if emulated else ""
+    return Verdict(kind, code, stderr, hint=hint or _hint_of_libraries(stderr))
 
 
 def needs_loader(loader: str) -> str:
@@ -180,6 +186,15 @@ def _hint_of_exit(program: Path, stderr: bytes) -> str:
             "handlers or --dockerbin-runner=container can do"
         )
     return ""
+
+
+def _hint_of_libraries(stderr: bytes) -> str:
+    if not _LIBRARIES.search(stderr):
+        return ""
+    return (
+        "the libraries here are not those that it was built with: link it statically, or give it "
+        "its own: the setting sysroot_target, or --dockerbin-runner=container"
+    )
 
 
 # -- the file -------------------------------------------------------------------------------------

@@ -118,11 +118,13 @@ class Docker:
 
     def environment(self, **more):
         """Return an environment in which it is docker; no test environment's settings get in."""
+        # by tox's folder, pytest would take its cache out of the project
+        others = ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TOX_ENV_DIR")
         kept = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PYTEST_", "COVERAGE_", "COV_", "DOCKER_", "BUILDX_"))
-            and name not in ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+            and name not in others
         }
         nowhere = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"

@@ -42,7 +42,7 @@ class Tree:
     def artifact(self, default_binary=None, platform=AMD64):
         files = seal(self.path, platform, verify="platform")
         return Artifact(
-            path=self.path,
+            tree=self.path,
             manifest=Manifest(platform=platform, files=files, build=RECORD),
             runner=lambda *_: HostRunner(name="native", timeout=30, timeout_factor=1),
             default_binary=default_binary,

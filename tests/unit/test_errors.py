@@ -57,6 +57,7 @@ def test_an_error_says_what_failed_what_was_seen_and_what_to_do():
         ("ArtifactError", "DockerbinError"),
         ("WrongPlatformError", "ArtifactError"),
         ("StoreError", "DockerbinError"),
+        ("HookError", "DockerbinError"),
         ("RunError", "DockerbinError"),
     ],
 )
@@ -104,7 +105,7 @@ def test_a_wrong_value_names_the_place_the_name_and_what_was_expected():
             errors.EmulatorError.in_builder("linux/arm64", "arm64", "RUN make", Path("/x.log")),
             ["linux/arm64", "RUN make", "--install arm64", "/x.log"],
         ),
-        (errors.ArtifactError.empty("linux/arm64"), ["exported nothing", "COPY --from="]),
+        (errors.EmptyExportError.of_build("linux/arm64"), ["exported nothing", "COPY --from="]),
         (
             errors.ArtifactError.no_binary("linux/arm64", None, ["a (1 bytes)", "b (2 bytes)"]),
             ["does not hold exactly one", "  a (1 bytes)\n  b (2 bytes)", "dockerbin_binary"],

@@ -21,13 +21,20 @@ LAYERS = (
     {"errors"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
-    | {"executables", "progress", "redaction", "frontend", "dockerignore", "tables"}
-    | {"checks", "comparison"}
+    | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
+    | {"checks", "comparison", "build_settings", "attestations", "hooks"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
-    | {"buildx", "buildx.build", "buildx.command", "buildx.diagnosis", "buildx.docker"}
+    | {
+        "buildx",
+        "buildx.build",
+        "buildx.caches",
+        "buildx.command",
+        "buildx.diagnosis",
+        "buildx.docker",
+    }
     | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
@@ -35,7 +42,8 @@ LAYERS = (
     {"maker", "session", "sysroot", "command", "cache_command"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
-    {"options", "configuration", "selection", "outcomes", "suite", "reporting"} | {"lifetimes"},
+    {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
+    | {"lifetimes", "plan", "plugin_hooks"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]

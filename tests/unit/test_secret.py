@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_dockerbin.build_settings import build_spec, read_settings
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.errors import SecretError, SettingsError, UnavailableError
 from pytest_dockerbin.fingerprint import fingerprint_inputs
@@ -16,7 +17,6 @@ from pytest_dockerbin.job import Job
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.secret import Secret, read_values, variables
 from pytest_dockerbin.settings import Settings
-from pytest_dockerbin.spec import BuildSpec, read_settings
 
 CANARY = "canary-4711"
 AMD = Platform.parse("linux/amd64")
@@ -35,7 +35,7 @@ def read(base, **given):
 
 
 def spec_of(context, **given):
-    return BuildSpec.of({"context": context, "secrets": read(context, **given)})
+    return build_spec({"context": context, "secrets": read(context, **given)})
 
 
 # -- Secret ---------------------------------------------------------------------------------------

@@ -240,22 +240,22 @@ def test_the_nearest_node_that_has_a_platform_marker_decides(items):
 def test_a_test_without_markers_has_none(pytester):
     item = pytester.getitem("def test_func(): pass")
     assert words(item) == set()
-    assert build_marks(item).settings == ()
+    assert build_marks(item) == {}
 
 
 def test_build_markers_merge_key_by_key_from_module_to_function(items):
-    merged = dict(build_marks(items["test_function"]).settings)
+    merged = build_marks(items["test_function"])
     assert merged["target"] == "function"
     assert merged["context"] == items["test_function"].path.parent / "sub"
     assert merged["build_args"] == (("A", "module"),)
     assert merged["no_cache"] is True
-    assert dict(build_marks(items["test_class"]).settings)["target"] == "class"
-    assert "context" not in dict(build_marks(items["test_module"]).settings)
+    assert build_marks(items["test_class"])["target"] == "class"
+    assert "context" not in build_marks(items["test_module"])
 
 
 def test_build_markers_can_be_a_fixture_s_parameter(items):
     for item in items.values():
-        hash(build_marks(item))
+        hash(tuple(build_marks(item).items()))
 
 
 @pytest.mark.parametrize(

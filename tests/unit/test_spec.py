@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_dockerbin.build_settings import build_spec, read_settings, setting_names
 from pytest_dockerbin.errors import SettingsError
-from pytest_dockerbin.spec import BuildSpec, read_settings, setting_names
 
 
 def read(base=Path("/base"), **given):
@@ -29,7 +29,14 @@ def context(tmp_path):
         ("context", Path("app"), Path("/base/app")),
         ("context", "../app/.", Path("/app")),
         ("context", "/elsewhere", Path("/elsewhere")),
-        ("dockerfile", "docker/Dockerfile", Path("/base/docker/Dockerfile")),
+        ("context", "https://host/a.git#main", "https://host/a.git#main"),
+        ("context", "git@host:a.git", "git@host:a.git"),
+        (
+            "dockerfile",
+            "docker/Dockerfile",
+            ("docker/Dockerfile", Path("/base/docker/Dockerfile")),
+        ),
+        ("dockerfile", "  FROM a\n  COPY b /\n", "FROM a\nCOPY b /\n"),
         ("target", "bin", "bin"),
         ("target", "0", "0"),
         ("build_args", {"B": "x", "A": 1}, (("A", "1"), ("B", "x"))),
@@ -39,7 +46,37 @@ def context(tmp_path):
         ("build_args", {}, ()),
         ("build_contexts", {"alpine": "docker-image://a:1"}, (("alpine", "docker-image://a:1"),)),
         ("build_contexts", {"a": "oci-layout://l:1"}, (("a", "oci-layout:///base/l:1"),)),
+        ("build_contexts", {"a": "https://h/a.git"}, (("a", "https://h/a.git"),)),
         ("network", "none", "none"),
+        ("ssh", "default", (("default", ""),)),
+        ("ssh", ["default", "key=id"], (("default", ""), ("key", "/base/id"))),
+        ("ssh", {"git": "agent.sock"}, (("git", "/base/agent.sock"),)),
+        ("add_hosts", {"a": "10.0.0.1"}, (("a", "10.0.0.1"),)),
+        ("add_hosts", {"a": ["::1", "10.0.0.1"]}, (("a", "10.0.0.1"), ("a", "::1"))),
+        ("add_hosts", ["a:::1", "b=host-gateway"], (("a", "::1"), ("b", "host-gateway"))),
+        ("add_hosts", ["six=[::1]"], (("six", "::1"),)),
+        ("labels", {"org.x/y": "a b", "n": 1}, (("n", "1"), ("org.x/y", "a b"))),
+        ("no_cache_filter", ["b", "a", "b"], ("b", "a")),
+        ("cache_from", ["host/app:c"], ((("ref", "host/app:c"), ("type", "registry")),)),
+        ("cache_from", ["type=local,src=c"], ((("src", "/base/c"), ("type", "local")),)),
+        (
+            "cache_to",
+            [{"type": "local", "dest": Path("c"), "ignore-error": True}],
+            ((("dest", "/base/c"), ("ignore-error", "true"), ("type", "local")),),
+        ),
+        ("cache_to", ['type=gha,"scope=a,b"'], ((("scope", "a,b"), ("type", "gha")),)),
+        ("shm_size", "128m", "128m"),
+        ("shm_size", 65536, "65536"),
+        ("ulimits", {"nofile": 1024, "core": (0, -1)}, (("core", "0:-1"), ("nofile", "1024"))),
+        ("ulimits", ["nofile=1:2"], (("nofile", "1:2"),)),
+        ("cgroup_parent", "a.slice", "a.slice"),
+        ("attests", ["type=provenance,mode=max"], (("provenance", (("mode", "max"),)),)),
+        ("provenance", "max", (("mode", "max"),)),
+        ("provenance", True, ()),
+        ("provenance", False, False),
+        ("provenance", "mode=min,version=v1", (("mode", "min"), ("version", "v1"))),
+        ("sbom", {"generator": "a/b"}, (("generator", "a/b"),)),
+        ("exporter", "oci", "oci"),
         ("frontend", "builtin", "builtin"),
         ("no_cache", True, True),
         ("pull", False, False),
@@ -63,7 +100,10 @@ def test_a_setting_is_read(name, value, expected):
         ("context", "a\nb"),
         ("context", "~nobody-of-that-name/x"),
         ("context", b"bytes"),
+        ("context", ["a"]),
         ("dockerfile", None),
+        ("dockerfile", "FROM a\n\0"),
+        ("dockerfile", b"FROM a\n"),
         ("target", "--load"),
         ("target", "a b"),
         ("target", 0),
@@ -77,6 +117,38 @@ def test_a_setting_is_read(name, value, expected):
         ("build_contexts", {"a": "no-such-folder"}),
         ("build_contexts", {"--x": "docker-image://a"}),
         ("build_contexts", {"a": 1}),
+        ("ssh", "--x"),
+        ("ssh", {"a": "b,c"}),
+        ("ssh", {"a": None}),
+        ("ssh", 1),
+        ("add_hosts", {"a": "b c"}),
+        ("add_hosts", {"-a": "::1"}),
+        ("add_hosts", ["a"]),
+        ("add_hosts", {"a": None}),
+        ("labels", {"a b": "c"}),
+        ("labels", "a=b"),
+        ("no_cache_filter", "build"),
+        ("no_cache_filter", ["--x"]),
+        ("cache_from", "type=local,src=c"),
+        ("cache_from", ["src=c"]),
+        ("cache_from", [1]),
+        ("cache_to", ['"type=local']),
+        ("cache_to", [{"type": "local", "dest": None}]),
+        ("shm_size", "big"),
+        ("shm_size", 0),
+        ("shm_size", True),
+        ("ulimits", {"nofile": "many"}),
+        ("ulimits", {"nofile": True}),
+        ("ulimits", {"nofile": (1, 2, 3)}),
+        ("cgroup_parent", "--x"),
+        ("attests", ["mode=max"]),
+        ("attests", ["type=other"]),
+        ("attests", {"type": "sbom"}),
+        ("provenance", 1),
+        ("provenance", "most"),
+        ("sbom", None),
+        ("exporter", "image"),
+        ("exporter", ["oci"]),
         ("network", "bridge"),
         ("network", ["host"]),
         ("frontend", "docker/dockerfile:1"),
@@ -159,25 +231,91 @@ def test_a_named_context_may_be_a_folder(tmp_path):
     assert read_once == {"build_contexts": (("shared", str(tmp_path / "shared")),)}
 
 
+@pytest.mark.parametrize("name", ["secret_access_key", "token", "account_key", "access_key_id"])
+def test_credentials_of_a_cache_are_refused_and_not_shown(name):
+    """They would be among the arguments of a process."""
+    with pytest.raises(SettingsError) as caught:
+        read(cache_to=[{"type": "s3", "bucket": "b", name: "canary"}])
+    assert str(caught.value).startswith("here: cache_to: expected no credentials")
+    assert "canary" not in str(caught.value)
+
+
+def test_an_archive_holds_its_dockerfile(tmp_path):
+    archive = tmp_path / "a.tar"
+    archive.touch()
+    spec = build_spec(read(base=tmp_path, context="a.tar", dockerfile="sub/Dockerfile"))
+    assert (spec.context, spec.dockerfile, spec.is_archive) == (archive, "sub/Dockerfile", True)
+    assert spec.label() == "a.tar -f sub/Dockerfile"
+    assert build_spec({"context": archive}).dockerfile == "Dockerfile"
+
+
+def test_a_context_that_is_far_away_holds_its_dockerfile():
+    spec = build_spec(read(context="https://host/a.git", dockerfile="sub/Dockerfile"))
+    assert (spec.dockerfile, spec.is_archive) == ("sub/Dockerfile", False)
+    assert spec.label() == "https://host/a.git -f sub/Dockerfile"
+
+
+def test_a_dockerfile_s_text_can_be_given(context):
+    spec = build_spec({"context": context, **read(dockerfile="FROM a\nRUN b\n")})
+    assert spec.dockerfile_text == "FROM a\nRUN b\n"
+    assert spec.label() == f"{context.name}/ -f -"
+    assert not spec.is_archive
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"context": "https://h/a.git", "frontend": "builtin"}, "frontend needs a Dockerfile of"),
+        ({"context": "a.tar", "sysroot_target": "x"}, "sysroot_target needs a Dockerfile of"),
+        ({"context": "a.tar", "dockerfile": "FROM a\n"}, "its text can't be built with a tar"),
+        ({"exporter": "docker", "provenance": "max"}, "'docker' holds no attestations"),
+        ({"exporter": "tar", "sbom": True}, "'tar' holds no attestations"),
+    ],
+)
+def test_settings_that_exclude_one_another_are_refused_in_one_line(context, settings, message):
+    (context / "a.tar").touch()
+    with pytest.raises(SettingsError) as caught:
+        build_spec({"context": context, **read(base=context, **settings)})
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "attests"),
+    [
+        ({}, ()),
+        ({"provenance": "min"}, (("provenance", (("mode", "min"),)),)),
+        ({"provenance": False, "sbom": True}, (("sbom", ()),)),
+        ({"attests": ["type=sbom", "type=provenance"], "provenance": False}, (("sbom", ()),)),
+        (
+            {"attests": ["type=provenance,mode=min"], "provenance": "max"},
+            (("provenance", (("mode", "max"),)),),
+        ),
+    ],
+)
+def test_attestations_have_a_long_and_a_short_form(context, settings, attests):
+    assert build_spec({"context": context, **read(**settings)}).attests == attests
+
+
 def test_a_spec_has_the_context_s_dockerfile(context):
-    spec = BuildSpec.of({"context": context})
+    spec = build_spec({"context": context})
     assert spec.dockerfile == context / "Dockerfile"
     assert spec.verify == "platform"
 
 
 def test_a_build_without_a_context_is_refused():
     with pytest.raises(SettingsError, match="a build needs a context"):
-        BuildSpec.of({})
+        build_spec({})
 
 
 def test_a_context_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"context: there is no folder '.*/nowhere'"):
-        BuildSpec.of({"context": tmp_path / "nowhere"})
+        build_spec({"context": tmp_path / "nowhere"})
 
 
 def test_a_dockerfile_that_is_not_there_is_refused_with_the_one_in_the_context(context):
     with pytest.raises(SettingsError) as caught:
-        BuildSpec.of({"context": context, "dockerfile": context / "sub" / "Dockerfile"})
+        build_spec({"context": context, **read(base=context, dockerfile="sub/Dockerfile")})
     assert caught.value.summary == (
         f"dockerfile: there is no file '{context / 'sub' / 'Dockerfile'}'"
     )
@@ -194,7 +332,7 @@ def test_a_dockerfile_that_is_not_there_is_refused_with_the_one_in_the_context(c
 )
 def test_a_label_says_what_is_unusual(context, settings, label):
     (context / "Other").touch()
-    spec = BuildSpec.of({"context": context, **read(base=context, **settings)})
+    spec = build_spec({"context": context, **read(base=context, **settings)})
     assert spec.label() == label.format(context.name)
 
 
@@ -209,30 +347,35 @@ def test_a_label_says_what_is_unusual(context, settings, label):
         ("no_cache", True),
         ("pull", True),
         ("builder", "b"),
+        ("add_hosts", (("a", "::1"),)),
+        ("ssh", (("default", ""),)),
+        ("shm_size", "1m"),
+        ("provenance", ()),
+        ("exporter", "tar"),
         ("verify", False),
         ("verify", "static"),
     ],
 )
 def test_whatever_changes_the_export_changes_its_key(context, name, value):
-    plain = BuildSpec.of({"context": context})
-    assert BuildSpec.of({"context": context, name: value}).export_key() != plain.export_key()
+    plain = build_spec({"context": context})
+    assert build_spec({"context": context, name: value}).export_key() != plain.export_key()
 
 
 def test_the_program_that_is_chosen_from_an_export_does_not_change_its_key(context):
-    plain = BuildSpec.of({"context": context})
-    assert BuildSpec.of({"context": context, "binary": "x"}).export_key() == plain.export_key()
+    plain = build_spec({"context": context})
+    assert build_spec({"context": context, "binary": "x"}).export_key() == plain.export_key()
 
 
 def test_equal_specs_are_one_build_however_their_arguments_were_ordered(context):
-    one = BuildSpec.of({"context": context, **read(build_args={"A": 1, "B": 2})})
-    two = BuildSpec.of({"context": context, **read(build_args={"B": 2, "A": 1})})
+    one = build_spec({"context": context, **read(build_args={"A": 1, "B": 2})})
+    two = build_spec({"context": context, **read(build_args={"B": 2, "A": 1})})
     assert one == two
     assert one.export_key() == two.export_key()
     assert hash(one) == hash(two)
 
 
 def test_a_spec_is_json(context):
-    spec = BuildSpec.of({"context": context, "build_args": (("A", "1"),), "verify": False})
+    spec = build_spec({"context": context, "build_args": (("A", "1"),), "verify": False})
     data = json.loads(json.dumps(spec.to_json()))
     assert data["context"] == str(context)
     assert data["build_args"] == [["A", "1"]]

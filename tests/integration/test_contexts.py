@@ -1,0 +1,228 @@
+"""Contexts that are no folder, archives instead of trees, and what is said of a wrong setting."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+ANSWER = "FROM scratch AS first\nARG ANSWER=default\nCOPY <<EOT /answer\n${ANSWER}\nEOT\n"
+
+
+@pytest.fixture
+def served(project):
+    """The URL of a web server, on this machine, that has an archive ``a.tar.gz``."""
+    folder = project.pytester.mkdir("served")
+    project.pytester.mkdir("far").joinpath("x.Dockerfile").write_text(ANSWER)
+    project.pytester.run("tar", "-czf", "served/a.tar.gz", "-C", "far", ".")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def repository(project):
+    """The URL of a git repository, on this machine."""
+    folder = project.pytester.mkdir("repository")
+    folder.joinpath("sub").mkdir()
+    folder.joinpath("sub", "Dockerfile").write_text(ANSWER)
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", "-c"]
+    git.append("init.defaultBranch=main")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    (folder / ".git" / "git-daemon-export-ok").touch()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    daemon = subprocess.Popen(
+        ["git", "daemon", f"--base-path={folder.parent}", "--listen=127.0.0.1", f"--port={port}"],
+        start_new_session=True,
+    )
+    try:
+        while daemon.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"git://127.0.0.1:{port}/repository"
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def test_buildkit_fetches_an_archive_from_its_url(project, served):
+    """The Dockerfile is one in the archive; nothing that was fetched is reused."""
+    project.pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.dockerbin(context="{served}/a.tar.gz", dockerfile="x.Dockerfile")
+        def test_answer(dockerbin):
+            assert (dockerbin / "answer").read_text() == "default\\n"
+        """
+    )
+    for _ in range(2):
+        project.run("--dockerbin-cache=reuse").assert_outcomes(passed=1)
+    assert len(project.builds()) == 2
+
+
+def test_buildkit_fetches_a_git_repository(project, repository):
+    """With a branch and a folder, as docker writes it."""
+    project.pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.dockerbin(context="{repository}#main:sub", build_args={{"ANSWER": "git"}})
+        def test_answer(dockerbin):
+            assert (dockerbin / "answer").read_text() == "git\\n"
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_a_dockerfile_s_text_is_built_with_a_repository(project, repository):
+    """docker reads it on standard input."""
+    project.pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.dockerbin(
+            context="{repository}", dockerfile="FROM scratch\\nCOPY sub/Dockerfile /copied\\n"
+        )
+        def test_answer(dockerbin):
+            assert [file.name for file in dockerbin.files] == ["copied"]
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_an_archive_is_known_by_its_content(project):
+    """The same archive is reused without docker, another one is built."""
+    project.pytester.mkdir("near").joinpath("Dockerfile").write_text(ANSWER)
+    project.pytester.run("tar", "-cf", "a.tar", "-C", "near", ".")
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(context="a.tar")
+        def test_answer(dockerbin):
+            print((dockerbin / "answer").read_text())
+        """
+    )
+    for _ in range(2):
+        project.run("--dockerbin-cache=reuse").assert_outcomes(passed=1)
+    assert len(project.builds()) == 1
+    project.pytester.path.joinpath("near", "Dockerfile").write_text(ANSWER + "LABEL a=b\n")
+    project.pytester.run("tar", "-cf", "a.tar", "-C", "near", ".")
+    project.run("--dockerbin-cache=reuse").assert_outcomes(passed=1)
+    assert len(project.builds()) == 2
+
+
+def test_an_unknown_target_is_answered_with_the_stages_there_are(project):
+    project.dockerfile(ANSWER + "FROM scratch AS second\n")
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(target="frist")
+        def test_close(dockerbin): pass
+
+        @pytest.mark.dockerbin(target="bin")
+        def test_far(dockerbin): pass
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["hint:     target: did you mean 'first'?"])
+    result.stdout.fnmatch_lines(["hint:     the stages with a name are: first, second"])
+
+
+def test_an_argument_that_the_dockerfile_does_not_declare_is_a_warning(project):
+    """The build goes on; it is said once."""
+    project.dockerfile(ANSWER)
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(build_args={"ANSWR": "42"})
+        @pytest.mark.platform("linux/amd64", "linux/arm64")
+        def test_answer(dockerbin):
+            assert (dockerbin / "answer").read_text() == "default\\n"
+        """
+    )
+    result = project.run("-n2")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["*DockerbinWarning: build_args: no ARG of * declares 'ANSWR'"])
+
+
+def test_a_missing_ssh_agent_is_said_before_the_build(project, monkeypatch):
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    project.dockerfile(ANSWER)
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(ssh="default")
+        def test_answer(dockerbin): pass
+        """
+    )
+    result = project.run(env={"CI": "1"})
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["dockerbin: the ssh agent for 'default' is missing: SSH_AUTH_SOCK is not set"]
+    )
+    assert project.builds() == []
+
+
+def test_an_image_s_archive_has_its_attestations_in_it(project):
+    """They are read from it; the archive can be copied away, and is stored as it is."""
+    project.dockerfile(ANSWER)
+    project.pytester.path.joinpath(".dockerignore").write_text("*\n")
+    project.pytester.makepyfile(
+        f"""
+        import subprocess, pytest
+
+        @pytest.mark.dockerbin(exporter="oci", provenance="max")
+        def test_image(dockerbin, tmp_path):
+            assert dockerbin.path.name == "export.tar"
+            assert dockerbin.provenance["predicateType"].startswith("https://slsa.dev/provenance/")
+            assert dockerbin.sbom is None
+            assert dict(dockerbin.binaries) == {{}}
+            copy = dockerbin.export(tmp_path / "image.tar")
+            assert copy.read_bytes() == dockerbin.path.read_bytes()
+            subprocess.run([{sys.executable!r}, "-m", "tarfile", "-t", copy], check=True)
+        """
+    )
+    for _ in range(2):
+        project.run("--dockerbin-cache=reuse").assert_outcomes(passed=1)
+    assert len(project.builds()) == 1
+
+
+def test_a_registry_that_has_no_generator_of_sboms_is_named(project):
+    project.dockerfile(ANSWER)
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(sbom="generator=127.0.0.1:9/scanner:1")
+        def test_answer(dockerbin): pass
+        """
+    )
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*127.0.0.1:9/scanner:1*"])
