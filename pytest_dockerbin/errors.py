@@ -155,6 +155,19 @@ class EngineError(UnavailableError):
         )
 
     @classmethod
+    def no_image(cls, image: str, platform: str, said: str) -> Self:
+        """The Docker Engine has no such image for the platform, and gets none."""
+        return cls(
+            f"the Docker Engine has no image {image!r} for {platform}, and can't pull it: {said}",
+            hint=f"put it there: docker pull --platform={platform} {image}, or docker image load",
+        )
+
+    @classmethod
+    def refused(cls, said: str) -> Self:
+        """The Docker Engine did not do what a container needs."""
+        return cls(f"the Docker Engine refused: {said}")
+
+    @classmethod
     def no_builder(cls, name: str, said: str) -> Self:
         """Buildx knows no builder of that name, or can't say what it is."""
         return cls(
@@ -187,7 +200,7 @@ class EmulatorError(UnavailableError):
         """The runner that was asked for does not run programs of that platform."""
         return cls(
             f"{platform} programs can't be run by the runner {runner!r}: {said}",
-            hint=f"--dockerbin-runner={platform}=auto tries native, binfmt and qemu in turn",
+            hint=f"--dockerbin-runner={platform}=auto tries all that this machine has in turn",
         )
 
     @classmethod

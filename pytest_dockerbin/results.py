@@ -48,14 +48,16 @@ class RunResult:
         stderr: standard error, likewise; without the line that QEMU adds when a signal ends the
             program, so that runs can be compared.
         duration: seconds from start to end.
-        runner: what ran it: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
+        runner: what ran it: ``native``, ``binfmt``, ``qemu``, ``container``, ``docker`` or the name
+            of the user's command.
         emulated: whether instructions of another processor were emulated.
         kind: how it ended; a string such as ``"exited"``.
         max_rss: bytes of memory, the most that the program or a process that it waited for had
             resident, the emulator included. None when it was too quick to be seen: below pytest's
             own size the system does not tell it, and it is looked at while the program prints, and
-            20 times a second.
-        cpu_time: seconds of processor time, of user and system, of the same processes.
+            20 times a second. Not known of a container either.
+        cpu_time: seconds of processor time, of user and system, of the same processes; 0 in a
+            container, where it is not known.
         emulator: what emulates, with its version, such as ``QEMU 7.2.22``; empty if not known.
         emulator_said: the line in which QEMU said what happened, or nothing.
         hint: what to do about a failure, or nothing.
@@ -209,7 +211,7 @@ class RunningProgram(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process id; the emulator's, where one is started for it."""
+        """Its process id; the emulator's or docker's, where one is started for it."""
 
     @property
     def returncode(self) -> int | None:
@@ -287,7 +289,8 @@ class Runner(Protocol):
     """A way to run programs of one platform.
 
     Attributes:
-        name: ``native``, ``binfmt``, ``qemu`` or the name of the user's command.
+        name: ``native``, ``binfmt``, ``qemu``, ``container``, ``docker`` or the name of the user's
+            command.
         emulated: whether instructions of another processor are emulated.
         version: of the emulator, such as ``QEMU 7.2.22``; empty without one.
     """
@@ -317,6 +320,9 @@ class Runner(Protocol):
 
     def with_sysroot(self, sysroot: Sysroot) -> Runner:
         """Return a runner like this whose programs find loader and libraries in ``sysroot``."""
+
+    def with_tree(self, tree: Path) -> Runner:
+        """Return a runner like this for programs of an exported ``tree``."""
 
     def launcher(self, program: Path) -> Path:
         """Return a file that runs ``program`` as this does: itself where the kernel alone can."""

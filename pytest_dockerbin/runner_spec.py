@@ -37,7 +37,7 @@ class Way(StrEnum):
     QEMU = "qemu"
     """QEMU's user-mode emulator, started by name."""
     CONTAINER = "container"
-    """A container of the engine that builds."""
+    """A container of the engine that the docker command leads to."""
     DOCKER = "docker"
     """A container of another engine, by its docker context."""
     NONE = "none"

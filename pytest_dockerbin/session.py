@@ -33,6 +33,8 @@ from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.chain import Decision, decide
+from pytest_dockerbin.runners.container import ContainerRunner
+from pytest_dockerbin.runners.containers import Containers, Place
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.stamps import changed, stamps_of
@@ -91,6 +93,7 @@ class Builder:
         self._owner = owner
         self._hooks = (hooks or Hooks()).guarded()
         self._watchdog = Watchdog()
+        self._containers = Containers(self.session, self._watchdog.command)
         self.store, entries = self._open()
         self._maker = Maker(
             settings=self.settings,
@@ -120,6 +123,7 @@ class Builder:
     def close(self) -> None:
         """Leave the session; what it built stays until a later session ends."""
         self.store.close()
+        self._containers.close()
         self._watchdog.close()
 
     @classmethod
@@ -176,7 +180,7 @@ class Builder:
         return replace(
             found,
             manifest=replace(found.manifest, platform=platform),
-            runner=partial(self._runner_of, job.spec, platform),
+            runner=partial(self._runner_of, job.spec, platform, found.tree),
             default_binary=job.spec.binary,
         )
 
@@ -315,7 +319,7 @@ class Builder:
         return Artifact(
             tree=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
-            runner=partial(self._runner_of, job.spec, job.platform),
+            runner=partial(self._runner_of, job.spec, job.platform, folder / "tree"),
         )
 
     def _made(self, job: Job) -> Callable[[Path], None]:
@@ -389,10 +393,15 @@ class Builder:
         return True
 
     def _runner_of(
-        self, spec: BuildSpec, platform: Platform, program: Path, model: str | None = None
+        self,
+        spec: BuildSpec,
+        platform: Platform,
+        tree: Path,
+        program: Path,
+        model: str | None = None,
     ) -> Runner:
         """Return what runs one exported program, with its sysroot where the build names one."""
-        runner = self.runner(platform, model)
+        runner = self.runner(platform, model).with_tree(tree)
         if spec.sysroot_target is None:
             return runner
         asked = (spec.export_key(), spec.sysroot_target, platform, program)
@@ -409,13 +418,19 @@ class Builder:
             name += f"-{hashlib.sha256(model.encode()).hexdigest()[:12]}"
         folder = self.store.once(
             name,
-            _outcome(lambda folder: decide(spec, platform, folder, model=model).to_json()),
+            _outcome(
+                lambda folder: decide(
+                    spec, platform, folder, model=model, containers=self._containers
+                ).to_json()
+            ),
         )
         outcome = _read_outcome(folder)
         if isinstance(outcome, DockerbinError):
             return outcome
-        decision = Decision.from_json(outcome)
-        return HostRunner(
+        return self._runner_by(Decision.from_json(outcome), platform)
+
+    def _runner_by(self, decision: Decision, platform: Platform) -> Runner:
+        runner = HostRunner(
             name=decision.name,
             emulated=decision.emulated,
             timeout=self.settings.run_timeout,
@@ -428,6 +443,15 @@ class Builder:
             launchers=self.store.path / "launchers",
             guard=self._watchdog.programs,
         )
+        if not decision.image:
+            return runner
+        place = Place(
+            docker=decision.prefix,
+            context=decision.context,
+            image=decision.image,
+            platform=platform.built_as,
+        )
+        return ContainerRunner.of(runner, self._containers, place)
 
 
 _END_OF_BUILD = 30.0  # seconds that a build which took too long may need to end and to say so

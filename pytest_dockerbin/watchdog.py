@@ -3,8 +3,8 @@
 A SIGKILL, and a SIGTERM too, ends pytest without any teardown: the docker client it started would
 go on for as long as the build takes. So a second, tiny process holds the reading end of a pipe from
 the first build on. When the pipe closes, whatever closed it, the watchdog ends the process groups
-that are still noted, deletes the folders that are still noted, and ends the exported programs that
-the dead process started, with all that they began.
+that are still noted, deletes such folders and runs such commands, and ends the exported
+programs that the dead process started, with all that they began.
 Measured against the alternative, ``PR_SET_PDEATHSIG`` set between fork and exec: that is Linux's
 only, follows the thread that forked and not the process, and forbids posix_spawn.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PATIENCE = 2.0  # seconds between asking a process group to end and forcing it
-_GROUP, _FOLDER, _FAMILY = "group", "folder", "family"
+_GROUP, _FOLDER, _FAMILY, _COMMAND = "group", "folder", "family", "command"
 
 
 class Watchdog:
@@ -50,6 +50,16 @@ class Watchdog:
     def folder(self, path: Path) -> Iterator[None]:
         """Have the folder deleted if this process is killed inside the ``with`` block."""
         with self._noted(_FOLDER, str(path)):
+            yield
+
+    @contextmanager
+    def command(self, *words: str) -> Iterator[None]:
+        """Have a command run if this process is killed inside the ``with`` block.
+
+        It is run again, for a moment, while it prints nothing: what it removes and names was asked
+        for, and may not be there yet.
+        """
+        with self._noted(_COMMAND, json.dumps(words)):
             yield
 
     def programs(self, family: int) -> None:
@@ -128,6 +138,16 @@ def _watch() -> None:
             _delete(what)
         elif kind == _FAMILY:
             _end_programs(int(what))
+        elif kind == _COMMAND:
+            _run(json.loads(what))
+
+
+def _run(command: list[str]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if subprocess.run(command, check=False, stdout=subprocess.PIPE).stdout:
+            return
+        time.sleep(0.1)
 
 
 def _end_programs(family: int) -> None:

@@ -1,9 +1,9 @@
 """Decides what runs a platform's programs: ways are tried in turn, each proved by running one.
 
-A program's own processor, the emulator that the kernel's ``binfmt_misc`` starts, and QEMU started
-by name. Tables of registered emulators are not asked: a handler may be there and not be seen, be
-seen and not work, and be shadowed by another (Linux documentation, "Kernel Support for
-miscellaneous Binary Formats").
+A program's own processor, the emulator that the kernel's ``binfmt_misc`` starts, QEMU started by
+name, and a container of a Docker Engine. Tables of registered emulators are not asked: a handler
+may be there and not be seen, be seen and not work, and be shadowed by another (Linux documentation,
+"Kernel Support for miscellaneous Binary Formats").
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_dockerbin.errors import EmulatorError, SettingsError
+from pytest_dockerbin.engine import EMPTY
+from pytest_dockerbin.errors import EmulatorError, EngineError, SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import Way
+from pytest_dockerbin.runners.containers import Place, client_environment
 from pytest_dockerbin.runners.mounts import is_noexec, mount_of
 from pytest_dockerbin.runners.proof import (
     ProofError,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_dockerbin.runner_spec import RunnerSpec
+    from pytest_dockerbin.runners.containers import Container, Containers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +53,13 @@ class Decision:
     Attributes:
         name: what `RunResult.runner` says.
         emulated: whether instructions of another processor are emulated.
-        prefix: words before the program.
+        prefix: words before the program; for a container, those of the docker command.
         variables: environment for the program's process.
         argv0: the option of ``prefix`` for the name by which the program is called.
         version: of the emulator, such as ``QEMU 7.2.22``; empty where that is not known.
         cpu: the CPU model that was asked for, as people call it; empty where none was.
+        image: the container's image; empty where the program runs on this host.
+        context: the docker context of the container's engine; empty for docker's own.
     """
 
     name: str
@@ -64,6 +69,8 @@ class Decision:
     argv0: str = ""
     version: str = ""
     cpu: str = ""
+    image: str = ""
+    context: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for `from_json`."""
@@ -85,19 +92,25 @@ class _Case:
         tiny: a tiny program of it.
         spec: what the user said of runners.
         model: the CPU model that a test asks for.
+        containers: where containers are taken from.
     """
 
     platform: Platform
     tiny: str
     spec: RunnerSpec
     model: str | None
+    containers: Containers
 
     @property
     def own(self) -> bool:
         """Whether this host's processor may execute such programs: its architecture is theirs."""
+        return self.is_of(Platform.host())
+
+    def is_of(self, machine: Platform) -> bool:
+        """Tell whether the processor of a machine may execute such programs."""
         runs = {"386": ("386", "amd64"), "arm": ("arm", "arm64")}
         architecture = self.platform.architecture
-        return Platform.host().architecture in runs.get(architecture, (architecture,))
+        return machine.architecture in runs.get(architecture, (architecture,))
 
     @property
     def models(self) -> tuple[str | None, ...]:
@@ -115,7 +128,12 @@ class _Case:
 
 
 def decide(
-    spec: RunnerSpec, platform: Platform, folder: Path, *, model: str | None = None
+    spec: RunnerSpec,
+    platform: Platform,
+    folder: Path,
+    *,
+    containers: Containers,
+    model: str | None = None,
 ) -> Decision:
     """Return what runs programs of ``platform``.
 
@@ -123,11 +141,13 @@ def decide(
         spec: what the user said of it.
         platform: whose programs.
         folder: where a tiny program may be written.
+        containers: where containers are taken from.
         model: a CPU model of QEMU's to run them on.
 
     Raises:
         EmulatorError: nothing does; the message says what was tried, and how it went.
-        SettingsError: QEMU has no such CPU model.
+        EngineError: a container was asked for, and there is no engine, or no such image.
+        SettingsError: QEMU has no such CPU model; docker has no such context.
     """
     if spec.way is Way.NONE:
         raise EmulatorError.by_choice(str(platform))
@@ -135,12 +155,12 @@ def decide(
     if tiny is None:
         said = f"there is no way to run {platform.os} programs here"
         raise EmulatorError.on_host(str(platform), platform.architecture, said)
-    case = _Case(platform=platform, tiny=str(tiny), spec=spec, model=model)
+    case = _Case(platform=platform, tiny=str(tiny), spec=spec, model=model, containers=containers)
     ways = _auto(case) if spec.way is Way.AUTO else (spec.way,)
     failures = {}
     for way in ways:
         try:
-            return _decide(way, case)
+            return _DECIDERS[way](case)
         except ProofError as error:
             failures[way] = str(error)
     raise _nothing_runs(case, failures, tiny)
@@ -166,19 +186,14 @@ def _auto(case: _Case) -> tuple[Way, ...]:
     ten times slower for some reason is better told the reason.
     """
     platform = case.platform
+    container = (Way.CONTAINER,) if shutil.which("docker") else ()
     if platform.native and not case.model:
-        return (Way.NATIVE, Way.BINFMT)  # the latter where all of this runs in an emulator
+        # binfmt where all of this runs in an emulator; a container on macOS
+        return (Way.NATIVE, Way.BINFMT, *container)
     newer = platform.fits_host or level_of(platform) is not None
-    if case.model or not case.own or newer:
-        return (Way.BINFMT, Way.QEMU)
-    return (Way.NATIVE, Way.BINFMT, Way.QEMU)  # many 64-bit ARM processors run no 32-bit programs
-
-
-def _decide(way: Way, case: _Case) -> Decision:
-    decider = _DECIDERS.get(way)
-    if decider is None:
-        raise ProofError("this version has no such runner")
-    return decider(case)
+    # many 64-bit ARM processors run no 32-bit programs
+    native = () if case.model or not case.own or newer else (Way.NATIVE,)
+    return (*native, Way.BINFMT, Way.QEMU, *container)
 
 
 def _native(case: _Case) -> Decision:
@@ -242,6 +257,58 @@ def _qemu(case: _Case) -> Decision:
     )
 
 
+def _container(case: _Case) -> Decision:
+    docker = shutil.which("docker")
+    if docker is None:
+        raise ProofError("the docker command is not on PATH")
+    other = case.spec.way is Way.DOCKER
+    context = case.spec.name if other else ""
+    place = Place(
+        docker=(docker, "--context", context) if context else (docker,),
+        context=context,
+        image=(not other and case.spec.name) or EMPTY,
+        platform=case.platform.built_as,
+    )
+    try:
+        with case.containers.one(place) as container:
+            version, variables = _proved_in(container, case)
+            own = case.is_of(container.engine.platform)
+    except EngineError as error:
+        if case.spec.way is not Way.AUTO:
+            raise
+        raise ProofError(error.summary) from None
+    return Decision(
+        name="docker" if other else "container",
+        emulated=bool(version) or not own,
+        prefix=place.docker,
+        variables=tuple(variables.items()),
+        version=version,
+        cpu=case.cpu if version else "",
+        image=place.image,
+        context=context,
+    )
+
+
+def _proved_in(container: Container, case: _Case) -> tuple[str, dict[str, str]]:
+    """Return what emulates the platform in a container, if anything does, and its variables."""
+    probe = container.put_program(Path(case.tiny).name, Path(case.tiny).read_bytes())
+    env = client_environment()
+    asked = container.execute("--env=QEMU_VERSION=1")
+    version = qemu_version(output_of((*asked, probe), env))
+    if case.cpu and not version:
+        raise ProofError(f"no QEMU runs them there, which is needed for the CPU {case.cpu}")
+    if version:
+        _refuse_avx512(case.platform)
+    models = case.models if version else (None,)
+    tries: list[_Try] = []
+    for model in models:
+        options = ("--env", "QEMU_CPU") if model else ()  # its value is the docker command's
+        words = (*container.execute(*options), probe)
+        tries.append((words, {**env, **({"QEMU_CPU": model} if model else {})}))
+    _, found = _first_that_runs(case, tries)
+    return version, {name: found[name] for name in ("QEMU_CPU",) if name in found}
+
+
 def _command(case: _Case) -> Decision:
     if case.model:
         raise ProofError("a CPU model needs qemu")
@@ -263,6 +330,8 @@ _DECIDERS: dict[Way, Callable[[_Case], Decision]] = {
     Way.NATIVE: _native,
     Way.BINFMT: _binfmt,
     Way.QEMU: _qemu,
+    Way.CONTAINER: _container,
+    Way.DOCKER: _container,
     Way.COMMAND: _command,
 }
 
@@ -304,7 +373,7 @@ def _unknown_model(
         at = len(command) - command[::-1].index("-cpu")  # the last one counts
         model, listed = command[at], output_of((*command[:at], "help", case.tiny))
     else:
-        model, listed = variables["QEMU_CPU"], output_of(command, {"QEMU_CPU": "help"})
+        model, listed = variables["QEMU_CPU"], output_of(command, {**variables, "QEMU_CPU": "help"})
     name = name_of(case.platform.architecture)
     form = f"one that `qemu-{name} -cpu help` lists"
     return SettingsError.unknown("CPU model", model, known_models(listed), form=form)

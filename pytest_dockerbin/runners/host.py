@@ -73,6 +73,9 @@ class HostRunner:
         words = (str(loader), "--library-path", libraries)
         return replace(self, prefix=(*self.prefix, *words))
 
+    def with_tree(self, tree: Path) -> HostRunner:  # noqa: ARG002, D102 (it is on this host)
+        return self
+
     def launcher(self, program: Path) -> Path:  # noqa: D102 (as the protocol says)
         if not self.prefix and not self.variables:
             return program

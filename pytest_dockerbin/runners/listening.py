@@ -26,7 +26,7 @@ def ports_of(processes: Callable[[], Iterable[int]], wanted: int | None) -> set[
         wanted: the only port of interest, or None.
     """
     if sys.platform != "linux":
-        return {wanted} if wanted is not None and _accepts(wanted) else set()
+        return {wanted} if wanted is not None and accepts(wanted) else set()
     listening = {inode: port for inode, port in _listening() if wanted in (None, port)}
     if not listening:
         return set()
@@ -64,7 +64,8 @@ def _sockets(pid: int) -> Iterator[int]:
             yield int(found[1])
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Tell whether somebody on this host answers at a port."""
     import socket  # noqa: PLC0415 (10 ms that Linux does not need)
 
     for host in ("127.0.0.1", "::1"):

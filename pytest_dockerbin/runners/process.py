@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from pytest_dockerbin.runners.lineage import end_marked, marked, marked_processes
+from pytest_dockerbin.runners.listening import ports_of
 from pytest_dockerbin.runners.procfs import peak_memory
 
 if TYPE_CHECKING:
@@ -202,6 +203,10 @@ class Process:
     def members(self) -> list[int]:
         """Return the processes that belong to it: itself, and what it began."""
         return marked_processes(self._mark)
+
+    def ports(self, wanted: int | None) -> set[int]:
+        """Return the TCP ports on which one of them listens; of interest is ``wanted``, or any."""
+        return ports_of(self.members, wanted)
 
     def look(self) -> None:
         """Take note of its memory, now and then: at its end the kernel does not tell it alone."""

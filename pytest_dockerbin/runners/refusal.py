@@ -72,11 +72,9 @@ def why_not_started(program: Path, prefix: tuple[str, ...], error: OSError) -> V
     if named != program:
         raise error
     if error.errno == errno.ENOEXEC:
-        return _not_executable(program)
+        return not_executable(program)
     if error.errno == errno.ENOENT and program.exists():
-        loader = _interpreter(program)
-        said = f"{program} needs {loader or 'its interpreter'}, which is not here"
-        return _refused(Kind.NO_LOADER, NO_LOADER, said, needs_loader(loader or "its interpreter"))
+        return no_loader(program, "here")
     if error.errno == errno.EACCES and is_noexec(program):
         said = f"{program} lies on {mount_of(program)}, which is mounted noexec"
         hint = "name another folder: --dockerbin-cache-dir=DIR"
@@ -84,7 +82,8 @@ def why_not_started(program: Path, prefix: tuple[str, ...], error: OSError) -> V
     raise error
 
 
-def _not_executable(program: Path) -> Verdict:
+def not_executable(program: Path) -> Verdict:
+    """Tell that nothing executes a file of that format."""
     found = _header(program)
     if found is None:
         said = f"{program} can't be executed: it is neither a program nor a script with a #! line"
@@ -93,11 +92,19 @@ def _not_executable(program: Path) -> Verdict:
     return _refused(Kind.NO_EMULATOR, CANNOT_EXECUTE, said, "apt-get install qemu-user-static")
 
 
+def no_loader(program: Path, where: str) -> Verdict:
+    """Tell that a program's loader, or a script's interpreter, is not there."""
+    loader = interpreter_of(program) or "its interpreter"
+    said = f"{program} needs {loader}, which is not {where}"
+    return _refused(Kind.NO_LOADER, NO_LOADER, said, needs_loader(loader))
+
+
 def _refused(kind: Kind, code: int, said: str, hint: str = "") -> Verdict:
     return Verdict(kind, code, f"dockerbin: {said}\n".encode(), hint=hint)
 
 
-def _interpreter(program: Path) -> str | None:
+def interpreter_of(program: Path) -> str | None:
+    """Return what a program names as its loader, or a script as its interpreter."""
     with program.open("rb") as file:
         found = read_executable(file)
         file.seek(0)

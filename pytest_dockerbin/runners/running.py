@@ -13,7 +13,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.results import last_lines, signal_name
-from pytest_dockerbin.runners.listening import ports_of
 from pytest_dockerbin.runners.registry import forget, note
 from pytest_dockerbin.runners.spool import Spool, SpoolReader
 
@@ -132,7 +131,7 @@ class HostProgram:
     def wait_for_port(self, port: int | None = None, timeout: float = 10.0) -> int:  # noqa: D102
         what = "a TCP port" if port is None else f"TCP port {port}"
         for _ in self._turns(timeout, f"nothing listened on {what}"):
-            if ports := ports_of(self._process.members, port):
+            if ports := self._process.ports(port):
                 return min(ports)
         raise AssertionError  # pragma: no cover (the turns end by an error)
 

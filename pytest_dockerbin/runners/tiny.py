@@ -1,9 +1,10 @@
-"""Tiny Linux programs, one for each architecture, that end with a given exit code.
+"""Tiny Linux programs, for each architecture: one ends, one waits, one sends a signal.
 
-Whether a host runs a platform's programs is decided by running one of these: tables of emulators
-say what is registered, not what works. Each is an ELF header, one program header and the few
-instructions of ``exit(code)``. Sources: the ELF gABI, each processor's manual, and the kernel's
-``arch/*/include/uapi/asm/unistd.h`` for the number of ``exit``.
+Whether a host runs a platform's programs is decided by running one of the first: tables of
+emulators say what is registered, not what works. The others do in an empty container what nothing
+else is there for. Each is an ELF header, one program header and the few instructions of a system
+call or two. Sources: the ELF gABI, each processor's manual, and the kernel's
+``arch/*/include/uapi/asm/unistd.h`` for the numbers of system calls.
 """
 
 from __future__ import annotations
@@ -35,15 +36,62 @@ _MACHINES = {
 }
 
 
+class _Calls(NamedTuple):
+    """Numbers of system calls."""
+
+    exit: int
+    kill: int
+    wait: int  # pause, or ppoll where there is none
+
+
+_GENERIC = _Calls(93, 129, 73)
+_OLD = _Calls(1, 37, 29)
+_CALLS = {
+    "386": _OLD,
+    "amd64": _Calls(60, 62, 34),
+    "arm": _OLD,
+    "arm64": _GENERIC,
+    "loong64": _GENERIC,
+    "mips64le": _Calls(5058, 5060, 5033),
+    "ppc64le": _OLD,
+    "riscv64": _GENERIC,
+    "s390x": _OLD,
+}
+
+
 def tiny_program(platform: Platform, code: int) -> bytes | None:
     """Return a program of ``platform`` that ends with exit code ``code`` (0 to 127).
 
     None for what has no program here: other systems than Linux, and rare architectures.
     """
-    machine = _MACHINES.get(platform.architecture)
-    if platform.os != "linux" or machine is None:
+    calls = _CALLS.get(platform.architecture)
+    return _program(platform, (calls.exit, code)) if calls else None
+
+
+def idle_program(platform: Platform) -> bytes | None:
+    """Return a program that waits for ever, or None likewise.
+
+    It is made for process 1 of a container: signals from inside do not reach that.
+    """
+    calls = _CALLS.get(platform.architecture)
+    return _program(platform, (calls.wait, 0, 0)) if calls else None
+
+
+def signal_program(platform: Platform, number: int) -> bytes | None:
+    """Return a program that sends a signal to all processes of its container, or None likewise.
+
+    All but process 1 and itself, as kill(2) says of -1.
+    """
+    calls = _CALLS.get(platform.architecture)
+    return _program(platform, (calls.kill, -1, number), (calls.exit, 0)) if calls else None
+
+
+def _program(platform: Platform, *calls: tuple[int, ...]) -> bytes | None:
+    """Return a program that makes system calls: each a number and its arguments."""
+    machine = _MACHINES[platform.architecture]
+    if platform.os != "linux":
         return None
-    text = _exit(platform.architecture, machine, code)
+    text = b"".join(_call(platform.architecture, machine, *call) for call in calls)
     word, base = ("Q", 0x400000) if machine.bits == 64 else ("I", 0x10000)  # noqa: PLR2004
     header_size, segment_size = (64, 56) if machine.bits == 64 else (52, 32)  # noqa: PLR2004
     start = header_size + segment_size
@@ -82,20 +130,42 @@ def tiny_program(platform: Platform, code: int) -> bytes | None:
     return header + segment + text
 
 
-def _exit(architecture: str, machine: _Machine, code: int) -> bytes:
+def _call(architecture: str, machine: _Machine, number: int, *arguments: int) -> bytes:
+    """Return the instructions of one system call with one or two small arguments."""
+    numbered = list(enumerate(arguments))
     match architecture:
-        case "amd64":  # mov edi, code; mov eax, 60; syscall
-            return b"\xbf" + struct.pack("<I", code) + b"\xb8\x3c\0\0\0\x0f\x05"
-        case "386":  # mov ebx, code; mov eax, 1; int 0x80
-            return b"\xbb" + struct.pack("<I", code) + b"\xb8\x01\0\0\0\xcd\x80"
-        case "s390x":  # lghi %r2, code; svc 1
-            return b"\xa7\x29" + struct.pack(">H", code) + b"\x0a\x01"
-    words = {
-        "arm": (0xE3A00000 | code, 0xE3A07001, 0xEF000000),  # mov r0; mov r7, #1; svc 0
-        "arm64": (0xD2800000 | code << 5, 0xD2800BA8, 0xD4000001),  # mov x0; mov x8, #93; svc 0
-        "loong64": (0x02800004 | code << 10, 0x0281740B, 0x002B0000),  # li a0; li a7, 93; syscall
-        "mips64le": (0x24040000 | code, 0x240213C2, 0x0000000C),  # li a0; li v0, 5058; syscall
-        "ppc64le": (0x38600000 | code, 0x38000001, 0x44000002),  # li r3; li r0, 1; sc
-        "riscv64": (0x00000513 | code << 20, 0x05D00893, 0x00000073),  # li a0; li a7, 93; ecall
+        case "amd64":  # mov edi, ..; mov esi, ..; mov eax, number; syscall
+            moves = [(0xBF - at, value) for at, value in numbered] + [(0xB8, number)]
+            return b"".join(struct.pack("<Bi", *move) for move in moves) + b"\x0f\x05"
+        case "386":  # mov ebx, ..; mov ecx, ..; mov eax, number; int 0x80
+            moves = [((0xBB, 0xB9)[at], value) for at, value in numbered] + [(0xB8, number)]
+            return b"".join(struct.pack("<Bi", *move) for move in moves) + b"\xcd\x80"
+        case "s390x":  # lghi %r2, ..; lghi %r3, ..; svc number
+            loads = [struct.pack(">BBh", 0xA7, 0x29 + 0x10 * at, value) for at, value in numbered]
+            return b"".join(loads) + struct.pack("BB", 0x0A, number)
+    words = [_load(architecture, at, value) for at, value in numbered]
+    words += {
+        "arm": (0xE3A07000 | number, 0xEF000000),  # mov r7, #number; svc 0
+        "arm64": (0xD2800008 | number << 5, 0xD4000001),  # mov x8, #number; svc 0
+        "loong64": (0x0280000B | number << 10, 0x002B0000),  # li a7, number; syscall
+        "mips64le": (0x24020000 | number, 0x0000000C),  # li v0, number; syscall
+        "ppc64le": (0x38000000 | number, 0x44000002),  # li r0, number; sc
+        "riscv64": (0x00000893 | number << 20, 0x00000073),  # li a7, number; ecall
     }[architecture]
-    return struct.pack(f"{machine.mark}III", *words)
+    return struct.pack(f"{machine.mark}{len(words)}I", *words)
+
+
+def _load(architecture: str, at: int, value: int) -> int:
+    """Return the instruction that loads an argument: at 0 the first one."""
+    match architecture:
+        case "arm":  # mov or mvn
+            return (0xE3A00000 | value if value >= 0 else 0xE3E00000 | ~value) | at << 12
+        case "arm64":  # movz or movn
+            return (0xD2800000 | value << 5 if value >= 0 else 0x92800000 | ~value << 5) | at
+        case "loong64":  # addi.w
+            return 0x02800004 | (value & 0xFFF) << 10 | at
+        case "mips64le":  # addiu
+            return 0x24040000 | value & 0xFFFF | at << 16
+        case "ppc64le":  # addi
+            return 0x38000000 | value & 0xFFFF | (3 + at) << 21
+    return 0x00000513 | (value & 0xFFF) << 20 | at << 7  # riscv64: addi

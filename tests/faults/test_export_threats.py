@@ -221,19 +221,22 @@ def test_a_sparse_or_deep_export_is_refused(bench, docker, trial, files):
     trial.hold(not bench.leftovers() and not bench.entries(), bench.leftovers())
 
 
-@pytest.mark.fault("S5", "tar tricks: the package does not use tarfile")
-def test_no_module_reads_tar(trial):
+@pytest.mark.fault("S5", "tar tricks: no module unpacks an archive")
+def test_no_module_unpacks_an_archive(trial):
+    users = set()
     for path in PACKAGE.rglob("*.py"):
-        names = set()
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                names.add(node.module)
-        words = path.read_text()
-        trial.hold(
-            not names & {"tarfile", "shutil.unpack_archive"} and "unpack_archive" not in words, path
-        )
+        tree = ast.parse(path.read_text())
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        trial.hold(not used & {"extract", "extractall", "unpack_archive"}, path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                trial.hold("unpack_archive" not in names, path)
+                if "tarfile" in names | {getattr(node, "module", None)}:
+                    users.add(path.name)
+    trial.hold(users == {"archive.py", "attestations.py"}, users)
+    opened = re.findall(r"tarfile\.open\((.*)\)", (PACKAGE / "archive.py").read_text())
+    trial.hold(set(opened) == {'fileobj=file, mode="w"'}, opened)
 
 
 # -- options --------------------------------------------------------------------------------------

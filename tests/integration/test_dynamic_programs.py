@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 pytestmark = pytest.mark.engine
 
-ENGINE = Path(__file__).parents[2] / "tools" / "engine"
 IMAGE = "debian:stable-slim"
 
 # sort needs libcrypto on Debian 12 and libc alone since: its libraries' libraries are needed too
@@ -34,17 +29,6 @@ def test_sorts_started_by_others(dockerbin_binary):
     said = subprocess.run([dockerbin_binary], input="b\\na\\n", text=True, capture_output=True)
     assert (said.stdout, said.stderr) == ("a\\nb\\n", "")
 """
-
-
-@pytest.fixture(scope="session")
-def debian():
-    """Have Debian's image for two platforms: the real one, or a stand-in."""
-    run = subprocess.run(
-        [sys.executable, ENGINE, "images", IMAGE], capture_output=True, text=True, check=False
-    )
-    if "cannot hold" in run.stderr:
-        pytest.skip("the classic image store holds no stand-in for several platforms")
-    assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
 from pytest_dockerbin import platforms
-from pytest_dockerbin.errors import EmulatorError, SettingsError
+from pytest_dockerbin.errors import EmulatorError, EngineError, SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import RunnerSpec
 from pytest_dockerbin.runners import chain, qemu
 from pytest_dockerbin.runners.chain import Decision, decide
+from pytest_dockerbin.runners.containers import Containers
 from pytest_dockerbin.runners.proof import write_tiny
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
@@ -68,7 +71,8 @@ def script(file, text=QEMU):
 def decided(folder, spec="auto", platform=FOREIGN, model=None):
     folder = folder / "staging"
     folder.mkdir(exist_ok=True)
-    return decide(RunnerSpec.parse(spec), platform, folder, model=model)
+    containers = Containers("of-test-chain", nullcontext)
+    return decide(RunnerSpec.parse(spec), platform, folder, model=model, containers=containers)
 
 
 def failure(*args, error=EmulatorError, **given):
@@ -204,8 +208,6 @@ def test_a_default_prefix_that_is_there_is_turned_off(tmp_path, handler, monkeyp
     ("spec", "said"),
     [
         ("native", "an emulator is what runs them here"),
-        ("container", "this version has no such runner"),
-        ("docker:board", "this version has no such runner"),
         ("qemu=/no/such/qemu", "No such file or directory"),
         ("/no/such/command", "no such executable file"),
     ],
@@ -250,6 +252,58 @@ def test_a_command_that_starts_qemu_is_an_emulator(tmp_path):
     tool = script(tmp_path / "wrap")
     decision = decided(tmp_path, str(tool), HOST)
     assert (decision.emulated, decision.version) == (True, "QEMU 9.1.2")
+
+
+# -- containers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def docker(path, monkeypatch, tmp_path):
+    """A docker command whose engine does not answer."""
+    # by TCP: a Unix socket that can't be connected docker-py leaves to the garbage collector
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return script(path / "docker", "#!/bin/sh\nexit 1\n")
+
+
+@pytest.mark.parametrize("spec", ["container", "container:debian", "docker:far"])
+def test_a_container_needs_the_docker_command(tmp_path, path, spec):
+    said = "the docker command is not on PATH"
+    assert failure(tmp_path, spec).summary.endswith(f"by the runner {spec!r}: {said}")
+
+
+def test_a_container_that_was_asked_for_needs_its_engine(tmp_path, docker):
+    error = failure(tmp_path, "container", error=EngineError)
+    assert error.summary.startswith("the Docker daemon does not answer (")
+    assert "systemctl start docker" in error.hint
+
+
+def test_without_an_engine_the_others_are_named_too(tmp_path, docker, no_binfmt):
+    said = failure(tmp_path).summary
+    assert "binfmt: Exec format error; qemu: neither " in said
+    assert "; container: the Docker daemon does not answer (" in said
+
+
+def test_a_context_that_is_not_there_is_named_with_the_closest(tmp_path, docker):
+    (tmp_path / "config.json").write_text("{}")
+    for name in ("board", "farm"):
+        folder = tmp_path / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+        folder.mkdir(parents=True)
+        meta = {"Name": name, "Metadata": {}, "Endpoints": {}}
+        (folder / "meta.json").write_text(json.dumps(meta))
+    error = failure(tmp_path, "docker:bord", error=SettingsError)
+    assert str(error) == "unknown docker context 'bord'; did you mean 'board'?"
+
+
+def test_docker_py_finds_no_context_without_a_config_file(tmp_path, docker, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    error = failure(tmp_path, "docker:board", error=SettingsError)
+    assert "where there is a config.json only; make one" in str(error)
+
+
+def test_a_decision_for_a_container_travels_too(tmp_path):
+    decision = Decision(name="docker", prefix=("docker", "--context", "x"), image="y", context="x")
+    assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
 
 
 # -- CPU models -----------------------------------------------------------------------------------
@@ -323,11 +377,15 @@ def test_qemu_by_name_runs_every_platform(name, tmp_path):
 def test_where_the_kernel_shows_no_handler_qemu_is_started_by_name(tmp_path):
     """In a user namespace with a binfmt_misc of its own, which is empty."""
     program = (
-        "from pathlib import Path; import sys\n"
+        "from contextlib import nullcontext; from pathlib import Path; import sys\n"
+        "from pytest_dockerbin.runners.containers import Containers\n"
         "from pytest_dockerbin.platforms import Platform\n"
         "from pytest_dockerbin.runner_spec import RunnerSpec\n"
         "from pytest_dockerbin.runners.chain import decide\n"
-        f"print(decide(RunnerSpec(), Platform.parse({str(FOREIGN)!r}), Path(sys.argv[1])).name)\n"
+        f"foreign = Platform.parse({str(FOREIGN)!r})\n"
+        "containers = Containers('of-test-chain', nullcontext)\n"
+        "folder = Path(sys.argv[1])\n"
+        "print(decide(RunnerSpec(), foreign, folder, containers=containers).name)\n"
     )
     binfmt = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc"
     inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

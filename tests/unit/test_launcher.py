@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import EmulatorError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.launcher import write_container_launcher
 
 # Stands for QEMU: -0 NAME PROGRAM ARGUMENTS...
 EMULATOR = """\
@@ -177,3 +179,41 @@ def test_an_illegal_instruction_on_a_model_is_told_as_such(binary, folder):
     assert (result.kind, result.signal) == ("signaled", signal.SIGILL)
     assert result.hint.startswith("illegal instruction on baseline CPU x86-64-v1: ")
     assert binary(traps).run().stderr == ""
+
+
+# -- in a container -------------------------------------------------------------------------------
+
+DOCKER = """\
+#!/bin/sh
+echo "$DOCKER_HOST"
+for word; do echo "<$word>"; done
+"""
+
+
+def test_a_container_gets_the_caller_s_variables_by_name(program, folder):
+    """Not those that say where things are on this host; whatever a value holds."""
+    docker = script(folder / "docker", DOCKER)
+    launcher = write_container_launcher(
+        program,
+        folder / "launchers",
+        words=(str(docker), "run", "--a", "b c"),
+        image="the image",
+        variables={"DOCKER_HOST": "unix:///it's here"},
+    )
+    assert launcher.name == program.name
+    env = {
+        "A": "b c\nMORE=1 *",
+        "DOCKER_HOST": "tcp://elsewhere",
+        "HOME": "/home",
+        "PATH": os.environ["PATH"],
+        "QEMU_CPU": "x",
+    }
+    run = subprocess.run(
+        [launcher, "x y", "*"], check=True, capture_output=True, text=True, env=env, cwd=folder
+    )
+    host, *words = run.stdout.splitlines()
+    assert host == "unix:///it's here"
+    names = [word for before, word in itertools.pairwise(words) if before == "<--env>"]
+    assert set(names) - {"<MORE>", "<OLDPWD>", "<SHLVL>", "<_>"} == {"<A>"}
+    assert words[:3] == ["<run>", "<--a>", "<b c>"]
+    assert words[-5:] == ["<--workdir>", f"<{folder}>", "<the image>", "<x y>", "<*>"]

@@ -38,6 +38,7 @@ LAYERS = (
     | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
+    | {"archive", "runners.container", "runners.containers"}
     | {"runners.chain", "runners.launcher", "runners.qemu", "runners.binfmt", "buildx.inventory"},
     {"maker", "session", "sysroot", "command", "cache_command"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
@@ -54,12 +55,14 @@ OUTSIDE = {
     "_pytest": set(),
     "docker": {"engine"},
     "filelock": {"locks"},
+    "tarfile": {"archive", "attestations"},
     "subprocess": {
         "buildx.docker",
         "buildx.inventory",
         "buildx.process",
         "watchdog",
         "artifact",
+        "runners.container",
         "runners.host",
         "runners.proof",
         "runners.process",
@@ -122,6 +125,8 @@ def test_adapters_do_not_import_one_another(name):
     """But for a few that are parts of another: why a build failed, how its end is waited for."""
     parts = {"buildx.inventory": {"engine"}, "store": {"locks", "folders"}}
     parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
+    parts |= {"engine": {"archive"}, "runners.containers": {"archive", "engine"}}
+    parts |= {f"runners.{part}": {"engine"} for part in ("chain", "container")}
     parts |= {"watchdog": {"runners.lineage"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}

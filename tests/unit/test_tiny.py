@@ -17,7 +17,13 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.results import Command, Kind
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.proof import ProofError, emulator_of, prove, write_tiny
-from pytest_dockerbin.runners.tiny import _MACHINES, tiny_program
+from pytest_dockerbin.runners.qemu import name_of
+from pytest_dockerbin.runners.tiny import (
+    _MACHINES,
+    idle_program,
+    signal_program,
+    tiny_program,
+)
 
 HOST = Platform.host()
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
@@ -369,3 +375,42 @@ def test_a_file_that_is_still_open_for_writing_is_waited_for(tmp_path):
     writer = file.open("ab")
     threading.Timer(0.3, writer.close).start()
     assert run(str(file)).returncode == 0
+
+
+# -- what waits, and what sends a signal ----------------------------------------------------------
+
+
+@on_linux
+@pytest.mark.parametrize("architecture", sorted(_MACHINES))
+def test_an_idle_program_waits_until_it_is_ended(architecture, tmp_path):
+    platform = Platform.parse(f"linux/{architecture}")
+    if executed(tiny_program(platform, 0), tmp_path) is None:
+        pytest.skip(f"nothing here executes {architecture}")
+    file = tmp_path / "idle"
+    file.write_bytes(idle_program(platform))
+    file.chmod(0o700)
+    process = subprocess.Popen([file], env={})
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.terminate()
+    assert process.wait() == -signal.SIGTERM
+
+
+@on_linux
+@pytest.mark.parametrize("architecture", sorted(_MACHINES))
+def test_a_signal_program_signals_all_processes(architecture, tmp_path):
+    """With signal 0, which tests whether there are any and does nothing to them."""
+    emulator = shutil.which(f"qemu-{name_of(architecture)}-static")
+    if emulator is None:
+        pytest.skip(f"nothing here shows the system calls of {architecture}")
+    file = tmp_path / "signal"
+    file.write_bytes(signal_program(Platform.parse(f"linux/{architecture}"), 0))
+    file.chmod(0o700)
+    run = subprocess.run([emulator, "-strace", file], check=True, capture_output=True, text=True)
+    assert "kill(-1,0)" in run.stderr
+
+
+@pytest.mark.parametrize("platform", ["windows/amd64", "linux/mips"])
+def test_rare_processors_and_other_systems_have_neither(platform):
+    assert idle_program(Platform.parse(platform)) is None
+    assert signal_program(Platform.parse(platform), 9) is None
