@@ -70,7 +70,7 @@ class BuildRecord:
         log_path: the whole build log, or None.
         ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
         source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
-            since what was stored of it was damaged.
+            since what was stored of it was damaged; ``prebuilt``, elsewhere.
         builder: the name of the buildx builder; None for buildx's current one.
     """
 

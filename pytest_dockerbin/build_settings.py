@@ -87,8 +87,12 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
     return settings
 
 
-def build_spec(settings: Mapping[str, Any]) -> BuildSpec:
+def build_spec(settings: Mapping[str, Any], *, built: bool = True) -> BuildSpec:
     """Make a spec of settings that `read_settings` has read.
+
+    Args:
+        settings: names and values.
+        built: whether it is for a build, so that context and Dockerfile must be there.
 
     Raises:
         SettingsError: there is no context, or no Dockerfile at the place named; or two settings
@@ -97,15 +101,16 @@ def build_spec(settings: Mapping[str, Any]) -> BuildSpec:
     context: Path | str | None = settings.get("context")
     if context is None:
         raise SettingsError("a build needs a context: the folder that holds the Dockerfile")
-    if isinstance(context, Path) and not context.exists():
+    if built and isinstance(context, Path) and not context.exists():
         raise SettingsError(f"context: there is no folder {str(context)!r}")
     given: NamedPath | Path | str | None = settings.get("dockerfile")
     dockerfile: Path | str
     if isinstance(given, (str, Path)):  # its text, or that of another spec
         dockerfile = given
-    elif isinstance(context, Path) and context.is_dir():
+    elif isinstance(context, Path) and (context.is_dir() or not context.exists()):
         dockerfile = given.path if given else context / "Dockerfile"
-        _find(dockerfile, context)
+        if built:
+            _find(dockerfile, context)
     else:
         dockerfile = given.text if given else "Dockerfile"
     attests = dict(settings.get("attests", ()))

@@ -10,6 +10,7 @@ from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.runner_spec import read_runners
 from pytest_dockerbin.settings import (
     CacheMode,
@@ -19,6 +20,7 @@ from pytest_dockerbin.settings import (
     read_age,
     read_size,
 )
+from pytest_dockerbin.shipping import check_output
 
 if TYPE_CHECKING:
     import pytest
@@ -79,6 +81,8 @@ def read_session_settings(config: pytest.Config) -> Settings:
         cache_dir=_folder(config, cache_dir) if cache_dir else None,
         cache=_cache_mode(config),
         no_cache=bool(config.getoption("dockerbin_no_cache")),
+        prebuilt=_prebuilt(config),
+        project=config.rootpath,
         cache_max_size=read_size(*_quantity(config, "cache-max-size", "5 GiB")),
         cache_max_age=read_age(*_quantity(config, "cache-max-age", "14 d")),
         builders=_builders(builder) if from_command_line else (),
@@ -88,6 +92,23 @@ def read_session_settings(config: pytest.Config) -> Settings:
         run_timeout=_seconds(config, "run-timeout", 60.0),
         emulation_factor=_seconds(config, "emulation-factor", 10.0),
     )
+
+
+def read_output(config: pytest.Config) -> Path | None:
+    """Return the folder that is to be written after the tests, if any.
+
+    Raises:
+        SettingsError: other files are in it, or those that are to be tested.
+    """
+    found = _given(config, "output")
+    if found is None:
+        return None
+    folder = _folder(config, found)
+    prebuilt = _given(config, "prebuilt")
+    if prebuilt and folder.resolve() == _folder(config, prebuilt).resolve():
+        raise SettingsError(f"{found.source}: {str(folder)!r} is what {prebuilt.source} tests")
+    check_output(folder, found.source)
+    return folder
 
 
 def read_build_defaults(config: pytest.Config) -> dict[str, Any]:
@@ -127,6 +148,15 @@ def _words(value: list[str], source: str) -> tuple[str, ...]:
             except SettingsError as error:
                 raise SettingsError(f"{source}: {error.summary}") from None
     return tuple(dict.fromkeys(words))
+
+
+def _prebuilt(config: pytest.Config) -> Path | None:
+    found = _given(config, "prebuilt")
+    if found is None:
+        return None
+    folder = _folder(config, found)
+    Prebuilt(folder).check(found.source)
+    return folder
 
 
 def _folder(config: pytest.Config, found: _Given) -> Path:

@@ -5,6 +5,7 @@
     ├── UnavailableError         something of the machine is missing: decided by --dockerbin-missing
     │   ├── EngineError          docker, buildx or the daemon
     │   ├── EmulatorError        nothing here executes programs of that platform
+    │   ├── NotPrebuiltError     what --dockerbin-prebuilt does not hold
     │   └── SecretError          the value of a secret
     ├── BuildError               BuildKit refused it or a step failed
     │   ├── DaemonLostError      the daemon went away, twice
@@ -235,6 +236,42 @@ class EmulatorError(UnavailableError):
         )
 
 
+class NotPrebuiltError(UnavailableError):
+    """Something is built nowhere: with ``--dockerbin-prebuilt``, and it is not there either."""
+
+    @classmethod
+    def of_platform(cls, platform: str, folder: Path, there: Iterable[object]) -> Self:
+        """Nothing was built for that platform."""
+        return cls(
+            f"the prebuilt folder {str(folder)!r} has nothing for {platform}; "
+            f"it has {', '.join(map(str, there)) or 'no platform'}",
+            hint="--dockerbin-platforms=LIST chooses among these",
+        )
+
+    @classmethod
+    def of_build(cls, build: str, platform: str, folder: Path, there: Iterable[str]) -> Self:
+        """There are other builds for that platform, and not this one."""
+        return cls(
+            f"the prebuilt folder {str(folder)!r} has no build {build!r} for {platform}; "
+            f"it has {', '.join(there)}",
+            hint="write the folder anew with --dockerbin-output=DIR and the same tests",
+        )
+
+    @classmethod
+    def by_call(cls) -> Self:
+        """A test calls ``dockerbin_build``."""
+        return cls("dockerbin_build builds, and with --dockerbin-prebuilt nothing is built")
+
+    @classmethod
+    def of_sysroot(cls, platform: str, program: str) -> Self:
+        """A dynamic program is to run with libraries that only a build can copy."""
+        return cls(
+            f"sysroot_target: the loader and libraries of {program!r} for {platform} are copied by "
+            f"a build, and with --dockerbin-prebuilt nothing is built",
+            hint="link the program statically, or test it where it is built",
+        )
+
+
 class SecretError(UnavailableError):
     """A secret of a build has no value on this machine."""
 
@@ -326,6 +363,15 @@ class ArtifactError(DockerbinError):
         """A hook that verifies artifacts has something against it."""
         first, _, rest = why.strip().partition("\n")
         return cls(f"the export for {platform} can't be used: {first or 'refused'}", details=rest)
+
+    @classmethod
+    def not_as_written(cls, folder: Path, name: str, why: str, platform: str = "") -> Self:
+        """A prebuilt folder that is not what was tested when it was written."""
+        tests = f" for {platform}" if platform else ""
+        return cls(
+            f"the prebuilt folder {str(folder)!r} can't be used{tests}: {name!r} {why}",
+            hint="copy it again from where it was written",
+        )
 
     @classmethod
     def no_loader_in_stage(cls, platform: str, loader: str, stage: str) -> Self:
@@ -437,6 +483,7 @@ _TREE: dict[str, type[DockerbinError]] = {
         UnavailableError,
         EngineError,
         EmulatorError,
+        NotPrebuiltError,
         SecretError,
         BuildError,
         DaemonLostError,

@@ -1,7 +1,8 @@
-"""Makes the result of one job: of a stored one if it serves, else by a build."""
+"""Makes the result of one job: of a stored or prebuilt one if it serves, else by a build."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,14 @@ from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
 from pytest_dockerbin.errors import CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
+from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.settings import CacheMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_dockerbin.artifact import FileRecord
     from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.settings import Settings
+    from pytest_dockerbin.shipment import BuildName
 
 _NO_DIGEST = "a remote context, or a file that can't be read, has no digest to look for"
 
@@ -44,6 +48,7 @@ class Maker:
         warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
         find_builder: gives the options of docker by which a builder is reached.
+        name_of: gets a job and returns its build's name in a prebuilt folder.
         hooks: who is told of a build.
         verify: raises an error where a tree, built or reused, is not to be used.
     """
@@ -56,6 +61,7 @@ class Maker:
     warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
     find_builder: Callable[[str | None], tuple[str, ...]]
+    name_of: Callable[[Job], BuildName]
     hooks: Hooks
     verify: Callable[[Path, Manifest, Job], None]
 
@@ -64,8 +70,11 @@ class Maker:
 
         Raises:
             CacheMissError: nothing may be built, and nothing stored serves.
+            NotPrebuiltError: nothing is built, and the prebuilt folder does not hold it.
             DockerbinError: as `buildx.build`, `export.seal`, the hooks and ``verify`` raise them.
         """
+        if self.settings.prebuilt:
+            return self._copy(Prebuilt(self.settings.prebuilt), folder, job)
         if self.settings.cache is CacheMode.SESSION:
             return self._build(folder, job)
         inputs = inputs_digest(job.spec)
@@ -79,6 +88,28 @@ class Maker:
         if self.settings.cache is CacheMode.ONLY:
             return self._build_unless_forbidden(folder, job, f"key {key}")
         return self._build_and_store(self.entries, key, inputs, folder, job)
+
+    def _copy(self, prebuilt: Prebuilt, folder: Path, job: Job) -> Manifest:
+        """Take what was built elsewhere, and trust it no more than a build."""
+        began = time.monotonic()
+        tree = folder / "tree"
+        try:
+            prebuilt.copy(self.name_of(job), job.platform, tree)
+            files = self._seal(tree, job)
+        except OSError as error:
+            raise StoreError.while_exporting(str(job.platform), error, folder) from error
+        record = BuildRecord(
+            seconds=time.monotonic() - began,
+            steps=0,
+            cached_steps=0,
+            log_path=None,
+            ref=None,
+            source="prebuilt",
+        )
+        archive = None if job.spec.exporter == "local" else ARCHIVE
+        manifest = Manifest(platform=job.platform, files=files, build=record, archive=archive)
+        self.verify(tree, manifest, job)
+        return manifest
 
     def _build_unless_forbidden(self, folder: Path, job: Job, looked_for: str) -> Manifest:
         if self.settings.cache is CacheMode.ONLY:
@@ -166,12 +197,14 @@ class Maker:
         attestations: tuple[Statement, ...] = ()
         if job.spec.attests:
             attestations = take_files(tree, ATTESTATION) if is_tree else read_image(tree / ARCHIVE)
-        verify = job.spec.verify if is_tree else False
-        files = seal(tree, job.platform, verify=verify, limits=self.settings.limits)
         return Manifest(
             platform=job.platform,
-            files=files,
+            files=self._seal(tree, job),
             build=record,
             archive=None if is_tree else ARCHIVE,
             attestations=attestations,
         )
+
+    def _seal(self, tree: Path, job: Job) -> tuple[FileRecord, ...]:
+        verify = job.spec.verify if job.spec.exporter == "local" else False
+        return seal(tree, job.platform, verify=verify, limits=self.settings.limits)

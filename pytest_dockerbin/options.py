@@ -53,6 +53,19 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         {"metavar": "DIR"},
         "folder of the exported binaries (default: the user's cache folder)",
     ),
+    "output": (
+        "string",
+        {"metavar": "DIR"},
+        (
+            "after the tests, write the export of each platform of which no test failed into DIR, "
+            "as docker buildx build --output DIR does, with SHA256SUMS and dockerbin.json"
+        ),
+    ),
+    "prebuilt": (
+        "string",
+        {"metavar": "DIR"},
+        "build nothing and test what --dockerbin-output wrote into DIR, also without docker",
+    ),
     "builder": (
         "args",
         {"action": "append", "metavar": "[PLATFORM=]NAME"},
@@ -79,8 +92,8 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         "what run timeouts are multiplied by under emulation (default: 10)",
     ),
 }
-_VARIABLES = ("platforms", "missing", "cache", "cache-dir", "runner")
-_WITHOUT_INI_KEY = ("no-cache",)
+_VARIABLES = ("platforms", "missing", "cache", "cache-dir", "prebuilt", "runner")
+_WITHOUT_INI_KEY = ("no-cache", "output", "prebuilt")
 
 # build settings that can be defaults of a whole project, with the type of their ini key
 BUILD_SETTINGS = {

@@ -67,7 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
             suite_of(config)
         except SettingsError as error:
             usage_error(error)
-    if _is_xdist_controller(config):
+    if _is_xdist_controller(config) or options.given(config, "output"):
         _use(config)
 
 

@@ -94,6 +94,16 @@ def copy(source: Path, dest: Path, record: Record) -> None:
         OSError: it can't be read or written.
     """
     _compare_names(source, record)
+    take(source, dest, record)
+
+
+def take(source: Path, dest: Path, record: Record) -> None:
+    """Copy what is recorded of a tree to ``dest``, as `copy` does, and leave what else is there.
+
+    Raises:
+        DifferentError: it is not what the record says; part of it may have been copied.
+        OSError: it can't be read or written.
+    """
     for name in ("", *record.folders):
         (dest / name).mkdir()
         (dest / name).chmod(0o755)  # as `export.seal` makes them, whatever the umask

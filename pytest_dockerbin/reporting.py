@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dockerbin.delivery import Delivery
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.plan import plan
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import CacheMode
@@ -38,7 +40,11 @@ def register(config: pytest.Config) -> None:
         folding = ErrorFolding()
         plugins.register(folding, "dockerbin-folding")
         plugins.register(ErrorUnfolding(folding), "dockerbin-unfolding")
-        plugins.register(Reporter(config), "dockerbin-reporter")
+        output = suite_of(config).output
+        delivery = Delivery(config, output) if output else None
+        if delivery:
+            plugins.register(delivery, "dockerbin-delivery")
+        plugins.register(Reporter(config, delivery), "dockerbin-reporter")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
 
 
@@ -55,8 +61,9 @@ def header(config: pytest.Config) -> str:
     origin = f" (from {source})" if source != "default" else ""
     mode = suite.settings.cache
     cache = f"; cache {mode}" if mode is not CacheMode.SESSION else ""
+    prebuilt = f"; prebuilt {suite.settings.prebuilt}" if suite.settings.prebuilt else ""
     platforms = (_described(word, suite.settings) for word in words)
-    return f"dockerbin: {', '.join(platforms)}{origin}{cache}"
+    return f"dockerbin: {', '.join(platforms)}{origin}{cache}{prebuilt}"
 
 
 def _described(word: str, settings: Settings) -> str:
@@ -75,10 +82,12 @@ class Reporter:
 
     Args:
         config: pytest's.
+        delivery: writes what was tested, and has a line about it; None when that is not asked for.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, delivery: Delivery | None) -> None:
         self._config = config
+        self._delivery = delivery
         self._failures = 0
         self._tests: dict[str, Counter[str]] = {}
         self._builds: dict[tuple[str, str], dict[str, Any]] = {}
@@ -183,7 +192,9 @@ class Reporter:
         """Print the section: a line for each platform, and what did not run."""
         if self._is_silent():
             return
-        lines = [*self._platform_lines(), *self._missing_lines()]
+        lines = [*self._platform_lines(), *self._prebuilt_lines(), *self._missing_lines()]
+        if self._delivery and self._delivery.line:
+            lines.append(self._delivery.line)
         if lines:
             terminalreporter.ensure_newline()
             terminalreporter.section("dockerbin")
@@ -202,6 +213,11 @@ class Reporter:
             told = "; ".join([*map(_build_words, builds), ", ".join(words)])
             described = _described(platform, suite_of(self._config).settings)
             yield f"{described}: {told}"
+
+    def _prebuilt_lines(self) -> Iterator[str]:
+        folder = suite_of(self._config).settings.prebuilt
+        if folder and self._builds and not Prebuilt(folder).is_checked:
+            yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
 
     def _missing_lines(self) -> Iterator[str]:
         for reason, count in self._missing.items():
@@ -266,8 +282,8 @@ def _build_words(record: dict[str, Any]) -> str:
     name = ", ".join(record["names"]) or record["label"]
     if "error" in record:
         return f"{name} not built ({record['error']})"
-    if record["source"] == "reused":
-        return f"{name} reused"
+    if record["source"] in ("reused", "prebuilt"):
+        return f"{name} {record['source']}"
     damaged = " (its stored result was damaged)" if record["source"] == "rebuilt" else ""
     cached = f", {record['cached']} of {record['steps']} steps cached" if record["cached"] else ""
     by = f" by {record['builder']}" if record["builder"] else ""

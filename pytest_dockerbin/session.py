@@ -24,6 +24,7 @@ from pytest_dockerbin.errors import (
     DockerbinError,
     DockerbinWarning,
     EngineError,
+    NotPrebuiltError,
     StoreError,
     UntrustedStoreError,
     error_from_json,
@@ -32,14 +33,17 @@ from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.prebuilt import Prebuilt
+from pytest_dockerbin.record import Record, names_in
 from pytest_dockerbin.runners.chain import Decision, decide
 from pytest_dockerbin.runners.container import ContainerRunner
 from pytest_dockerbin.runners.containers import Containers, Place
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.settings import CacheMode, Settings
+from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
-from pytest_dockerbin.sysroot import export_sysroot
+from pytest_dockerbin.sysroot import Libraries, export_sysroot
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -104,10 +108,12 @@ class Builder:
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
             find_builder=self._find_builder,
+            name_of=lambda job: self._names[job],
             hooks=self._hooks,
             verify=self._verify,
         )
         self._specs: dict[tuple[BuildSpec, Platform], BuildSpec] = {}
+        self._names: dict[Job, BuildName] = {}
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
         self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
@@ -165,6 +171,7 @@ class Builder:
             BuildError: BuildKit refused it, a step failed, or it took too long.
             ArtifactError: what was exported can't be used.
             CacheMissError: nothing may be built, and nothing stored serves.
+            NotPrebuiltError: the prebuilt folder does not hold it.
             StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
             HookError: a hook failed.
@@ -218,18 +225,21 @@ class Builder:
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return every platform that the builder builds and this host runs: the word ``auto``.
 
+        With a prebuilt folder, those in it take the place of those that the builder builds.
+
         Raises:
             EngineError: docker, buildx or the daemon is missing.
+            ArtifactError: the prebuilt folder can't be used.
         """
+        if self.settings.prebuilt:
+            found = Prebuilt(self.settings.prebuilt).platforms()
+            return tuple(platform for platform in found if self._can_run(platform))
         builder = self.settings.builder_for(Platform.host(), None)
         folder = self.store.once(
             "auto-platforms",
             _outcome(lambda _: {"platforms": [str(p) for p in builder_platforms(builder)]}),
         )
-        outcome = _read_outcome(folder)
-        if isinstance(outcome, DockerbinError):
-            raise outcome
-        listed = [Platform.parse(text) for text in outcome["platforms"]]
+        listed = [Platform.parse(text) for text in _read_made(folder)["platforms"]]
         return tuple(platform for platform in listed if self._can_run(platform))
 
     # -- the folders ------------------------------------------------------------------------------
@@ -272,7 +282,9 @@ class Builder:
             return Job.of(spec, platform, self.settings)
         if (spec, platform) not in self._specs:
             self._specs[spec, platform] = self._hooks.configure_build(spec, platform)
-        return Job.of(self._specs[spec, platform], platform, self.settings)
+        job = Job.of(self._specs[spec, platform], platform, self.settings)
+        self._names.setdefault(job, BuildName.of(spec, self.settings.project))
+        return job
 
     def _verify(self, tree: Path, manifest: Manifest, job: Job) -> None:
         """Ask the hook whether anything is wrong with what was exported."""
@@ -326,7 +338,13 @@ class Builder:
         def make(folder: Path) -> dict[str, Any]:
             manifest = self._maker.make(folder, job)
             stamps = stamps_of(folder / "tree", manifest)
-            return {"manifest": manifest.to_json(), "stamps": stamps}
+            folders, _ = names_in(folder / "tree")
+            return {
+                "manifest": manifest.to_json(),
+                "folders": folders,
+                "label": job.spec.label(),
+                "stamps": stamps,
+            }
 
         return _outcome(make)
 
@@ -334,9 +352,8 @@ class Builder:
         """Put the programs back that a test changed: made again, each renamed into its place."""
         result = self.store.path / "results" / _result(job)
         with self.store.making(_result(job), str(job)) as folder:
-            outcome = _read_outcome(result)
-            if not isinstance(outcome, DockerbinError):
-                self._stamps[job] = outcome["stamps"]
+            made = _read_made(result)
+            self._stamps[job] = made["stamps"]
             names = changed(artifact.tree, self._stamps[job])
             if not names:  # another process was faster
                 return
@@ -348,7 +365,7 @@ class Builder:
                 place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 (folder / "tree" / name).replace(place)
             self._stamps[job] = stamps_of(artifact.tree, manifest)
-            made = {"manifest": artifact.manifest.to_json(), "stamps": self._stamps[job]}
+            made["stamps"] = self._stamps[job]
             (folder / "outcome.json").write_text(json.dumps({"made": made}))
             (folder / "outcome.json").replace(result / "outcome.json")
 
@@ -405,6 +422,8 @@ class Builder:
         if spec.sysroot_target is None:
             return runner
         asked = (spec.export_key(), spec.sysroot_target, platform, program)
+        if self.settings.prebuilt and Libraries.of(program, platform):
+            raise NotPrebuiltError.of_sysroot(str(platform), program.name)
         if asked not in self._sysroots:
             build = partial(self.build, platform=platform)
             self._sysroots[asked] = export_sysroot(build, spec, program, platform)
@@ -502,6 +521,27 @@ def _read_outcome(folder: Path) -> dict[str, Any] | DockerbinError:
         return error_from_json(outcome["error"])
     made: dict[str, Any] = outcome["made"]
     return made
+
+
+def _read_made(folder: Path) -> dict[str, Any]:
+    outcome = _read_outcome(folder)
+    if isinstance(outcome, DockerbinError):
+        raise outcome
+    return outcome
+
+
+def read_result(folder: Path) -> Record:
+    """Return the record of what a build exported into ``folder / "tree"``, by its artifact's path.
+
+    Raises:
+        OSError: it is not there, or not on this machine.
+    """
+    made = _read_made(folder)
+    return Record(
+        manifest=Manifest.from_json(made["manifest"]),
+        folders=tuple(made["folders"]),
+        label=made["label"],
+    )
 
 
 def cause_of(error: DockerbinError) -> str:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import SettingsError
@@ -14,8 +15,6 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import RunnerSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_dockerbin.runner_spec import Runners
 
 Builders = tuple[tuple[Platform | None, str], ...]
@@ -64,6 +63,8 @@ class Settings:
         cache_dir: the folder of the store; the user's cache folder when None.
         cache: when a stored result serves.
         no_cache: whether BuildKit must run every step, and stored results are passed over.
+        prebuilt: a folder with what was built elsewhere: nothing is built then.
+        project: the folder as seen from which builds have their names; see `BuildName`.
         cache_max_size: bytes of stored results, beyond which those least used are deleted.
         cache_max_age: seconds without use, after which a stored result is deleted.
         builders: buildx builders that win over a build's own ``builder``.
@@ -79,6 +80,8 @@ class Settings:
     cache_dir: Path | None = None
     cache: CacheMode = CacheMode.SESSION
     no_cache: bool = False
+    prebuilt: Path | None = None
+    project: Path = Path()
     cache_max_size: int = 5 * 1024**3
     cache_max_age: float = 14 * 86400.0
     builders: Builders = ()

@@ -14,14 +14,17 @@ import pytest
 from pytest_dockerbin.build_settings import build_spec, read_settings
 from pytest_dockerbin.configuration import (
     read_build_defaults,
+    read_output,
     read_selection,
     read_session_settings,
 )
-from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.errors import DockerbinError, NotPrebuiltError, UnavailableError
 from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.session import Builder, new_session_name
+from pytest_dockerbin.shipment import BuildName
+from pytest_dockerbin.shipping import Export
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -83,7 +86,9 @@ class Suite:
         self.selection: Selection = read_selection(config)
         self.settings: Settings = read_session_settings(config)
         self.build_defaults: dict[str, Any] = read_build_defaults(config)
+        self.output: Path | None = read_output(config)
         self.builds: dict[tuple[str, str], dict[str, Any]] = {}
+        self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
         self._overrides: list[tuple[object, Path]] = []
@@ -153,7 +158,7 @@ class Suite:
             settings = self._defaults(defaults)
             if marks:
                 settings |= dict(marks.settings)
-            return self._build(build_spec(settings), platform)
+            return self._export(self._spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
         """Return the program of the ``dockerbin_binary`` fixture."""
@@ -194,6 +199,8 @@ class Suite:
         wanted = Platform.host() if platform is None else self.platform(platform)
         read = read_settings(given, base=base, where="dockerbin_build")
         try:
+            if self.settings.prebuilt:
+                raise NotPrebuiltError.by_call()
             return self._build(self._spec_of(read, defaults), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
@@ -209,13 +216,31 @@ class Suite:
     ) -> Artifact:
         """Return the artifact of a named build."""
         with self._outcomes(platform):
-            return self._build(self._spec_of(settings, defaults), platform, name=name)
+            return self._export(self._spec_of(settings, defaults), platform, name=name)
 
     def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
         """Return the build of settings that name a context, above the defaults."""
         below = self._defaults(defaults)
         below.pop("dockerfile", None)  # another context has a Dockerfile of its own
-        return build_spec({**below, **settings})
+        return self._spec({**below, **settings})
+
+    def _spec(self, settings: Mapping[str, Any]) -> BuildSpec:
+        return build_spec(settings, built=self.settings.prebuilt is None)
+
+    def _export(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
+        """Build for a fixture whose tests decide whether ``--dockerbin-output`` writes it."""
+        export = Export(
+            build=BuildName.of(spec, self.settings.project),
+            label=spec.label(),
+            target=spec.target,
+            platform=platform.built_as,
+            result=None,
+        )
+        key = spec.export_key(), platform.built_as
+        self.exports.setdefault(key, export)
+        artifact = self._build(spec, platform, name=name)
+        self.exports[key] = export._replace(result=artifact.tree.parent)
+        return artifact
 
     def _build(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         __tracebackhide__ = True

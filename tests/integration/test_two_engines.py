@@ -189,4 +189,6 @@ def test_an_empty_engine_takes_its_steps_from_the_first_one_s_cache(project, far
     result = project.run(f"--dockerbin-platforms={PLATFORMS}", "--dockerbin-builder=far")
     result.assert_outcomes(passed=2)
     for slug in ("amd64", "arm64"):
-        result.stdout.fnmatch_lines([f"linux/{slug}*: *built in * s by far, [23] of 3 steps cached*"])
+        result.stdout.fnmatch_lines(
+            [f"linux/{slug}*: *built in * s by far, [23] of 3 steps cached*"]
+        )

@@ -22,11 +22,11 @@ LAYERS = (
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
-    | {"checks", "comparison", "build_settings", "attestations", "hooks"}
+    | {"checks", "comparison", "build_settings", "attestations", "hooks", "shipment"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
-    | {"folders", "record"}
+    | {"folders", "record", "prebuilt"}
     | {
         "buildx",
         "buildx.build",
@@ -40,11 +40,11 @@ LAYERS = (
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
     | {"archive", "runners.container", "runners.containers"}
     | {"runners.chain", "runners.launcher", "runners.qemu", "runners.binfmt", "buildx.inventory"},
-    {"maker", "session", "sysroot", "command", "cache_command"}
+    {"maker", "session", "sysroot", "command", "cache_command", "shipping"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
-    | {"lifetimes", "plan", "plugin_hooks"},
+    | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]

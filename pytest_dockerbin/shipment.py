@@ -1,0 +1,235 @@
+"""The form of a folder with tested programs: ``--dockerbin-output`` and ``--dockerbin-prebuilt``.
+
+    DIR/
+      linux_amd64/...         a folder for each platform, named and filled as BuildKit does
+      linux_arm_v7/...
+      SHA256SUMS              every file in these, for ``sha256sum -c``
+      dockerbin.json          which builds and platforms these are, and what no sum tells
+
+Where the tests used several builds, each has its folder: ``DIR/NAME/linux_amd64``.
+Sources: BuildKit's local exporter for the platforms' folders; the manual of GNU coreutils,
+"md5sum invocation", for lines of SHA256SUMS and the escaping of names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from pytest_dockerbin.artifact import FileRecord
+from pytest_dockerbin.errors import DockerbinError, SettingsError
+from pytest_dockerbin.platforms import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_dockerbin.spec import BuildSpec
+
+SUMS = "SHA256SUMS"
+INDEX = "dockerbin.json"
+SCHEMA = 1
+
+_LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL)
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_UNESCAPES = {escaped: sign for sign, escaped in _ESCAPES.items()}
+
+
+def write_sums(sums: Mapping[str, str]) -> str:
+    """Return the lines of ``SHA256SUMS``, sorted by name, for names and their digests."""
+    return "".join(_line(name, sums[name]) for name in sorted(sums))
+
+
+def _line(name: str, digest: str) -> str:
+    escaped = re.sub(r"[\\\n\r]", lambda sign: _ESCAPES[sign[0]], name)
+    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"
+
+
+def read_sums(text: str) -> dict[str, str]:
+    """Return names and digests of ``SHA256SUMS``, also as ``sha256sum`` itself writes it.
+
+    Raises:
+        ValueError: a line is something else; its number is in the message.
+    """
+    sums = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _LINE.fullmatch(line.removesuffix("\r"))
+        if found:
+            escaped, digest, name = found.groups()
+            if escaped:
+                name = re.sub(r"\\[\\nr]", lambda signs: _UNESCAPES[signs[0]], name)
+            sums[name.removeprefix("./")] = digest.lower()
+        elif line.strip():
+            raise ValueError(f"line {number} is no checksum and name")
+    return sums
+
+
+class BuildName(NamedTuple):
+    """What a build is called wherever the project lies; as text, the name of its folder.
+
+    Attributes:
+        name: context, Dockerfile and target as far as they are not the usual ones, or ``default``.
+        inputs: a digest of build arguments and the like; empty without any.
+    """
+
+    name: str
+    inputs: str = ""
+
+    @classmethod
+    def of(cls, spec: BuildSpec, project: Path) -> Self:
+        """Return the name of a build; paths count as seen from the folder ``project``.
+
+        What does not decide the files is left out, and so is a context outside the project, such
+        as a temporary folder: it is another one each time.
+        """
+        context = _seen_from(project, str(spec.context))
+        words = [] if context == "." or context.startswith("..") else [context]
+        dockerfile = str(spec.dockerfile)
+        if isinstance(spec.dockerfile, Path):
+            dockerfile = _seen_from(Path(spec.context), dockerfile)
+        if spec.dockerfile_text is None and dockerfile != "Dockerfile":
+            words.append(dockerfile)
+        if spec.target:
+            words.append(spec.target)
+        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
+        contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
+        inputs = [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
+        if not any(inputs):
+            return cls(name)
+        return cls(name, hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8])
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.inputs}" if self.inputs else self.name
+
+
+def _seen_from(project: Path, place: str) -> str:
+    return os.path.relpath(place, project) if Path(place).is_absolute() else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """One platform of one build, as ``dockerbin.json`` tells it.
+
+    Attributes:
+        build: the build's name.
+        label: what a person calls the build.
+        target: the stage that was exported, or None.
+        platform: the platform.
+        folder: where it lies, as a path inside the folder that is written.
+        passed: number of the platform's tests that passed.
+        skipped: number of those that were skipped; none failed.
+        files: its files and links, sorted by name.
+    """
+
+    build: BuildName
+    label: str
+    target: str | None
+    platform: Platform
+    folder: str
+    passed: int
+    skipped: int
+    files: tuple[FileRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The content of ``dockerbin.json``, sorted by folder."""
+
+    parts: tuple[Shipped, ...]
+
+    def sums(self) -> dict[str, str]:
+        """Return name and digest of every file; a link has none."""
+        return {
+            f"{part.folder}/{file.name}": file.sha256
+            for part in self.parts
+            for file in part.files
+            if file.link is None
+        }
+
+    def write(self) -> str:
+        """Return ``dockerbin.json``'s text: equal for equal content."""
+        platforms = [
+            {
+                "platform": str(part.platform),
+                "folder": part.folder,
+                "build": {
+                    "name": part.build.name,
+                    "inputs": part.build.inputs,
+                    "label": part.label,
+                    "target": part.target,
+                },
+                "tests": {"passed": part.passed, "skipped": part.skipped},
+            }
+            for part in self.parts
+        ]
+        files = [
+            {
+                "name": f"{part.folder}/{file.name}",
+                "platform": str(part.platform),
+                "size": file.size,
+                "sha256": file.sha256,
+                "mode": f"{file.mode:04o}",
+                "link": file.link,
+            }
+            for part in self.parts
+            for file in part.files
+        ]
+        data = {"schema": SCHEMA, "platforms": platforms, "files": files}
+        return json.dumps(data, indent=2) + "\n"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what `write` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            data = json.loads(text)
+            if data["schema"] != SCHEMA:
+                raise ValueError(f"schema {data['schema']!r}, expected {SCHEMA}")
+            return cls(tuple(_part(entry, data["files"]) for entry in data["platforms"]))
+        except (json.JSONDecodeError, LookupError, TypeError, AttributeError, RecursionError):
+            raise ValueError("not what --dockerbin-output writes") from None
+        except DockerbinError as error:  # no platform
+            raise ValueError(error.summary) from None
+
+
+def _part(entry: dict[str, Any], files: list[dict[str, Any]]) -> Shipped:
+    folder = PurePosixPath(entry["folder"])
+    if folder.is_absolute() or not folder.parts or ".." in folder.parts:
+        raise ValueError(f"folder {str(folder)!r} is outside")
+    build = entry["build"]
+    return Shipped(
+        build=BuildName(build["name"], build["inputs"]),
+        label=build["label"],
+        target=build["target"],
+        platform=Platform.parse(entry["platform"]),
+        folder=str(folder),
+        passed=entry["tests"]["passed"],
+        skipped=entry["tests"]["skipped"],
+        files=tuple(
+            FileRecord(
+                name=file["name"].removeprefix(f"{folder}/"),
+                size=file["size"],
+                sha256=file["sha256"],
+                mode=int(file["mode"], 8),
+                link=file["link"],
+            )
+            for file in files
+            if file["name"].startswith(f"{folder}/")
+        ),
+    )
+
+
+def platform_of(folder: str) -> Platform | None:
+    """Return the platform whose folder has that name, or None: the opposite of `Platform.slug`."""
+    try:
+        platform = Platform.parse(folder.replace("_", "/"))
+    except SettingsError:
+        return None
+    return platform if platform.slug == folder else None

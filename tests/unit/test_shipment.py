@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_dockerbin.artifact import FileRecord
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.shipment import (
+    BuildName,
+    Index,
+    Shipped,
+    platform_of,
+    read_sums,
+    write_sums,
+)
+from pytest_dockerbin.spec import BuildSpec
+
+DIGEST = hashlib.sha256(b"text").hexdigest()
+AWKWARD = ("plain", "two words", "back\\slash", "new\nline", "re\rturn", "all\\n\n\r", " *x", "ä")
+
+
+# -- SHA256SUMS -----------------------------------------------------------------------------------
+
+
+def test_sums_are_those_that_sha256sum_writes_and_checks(tmp_path):
+    for name in AWKWARD:
+        (tmp_path / name).write_bytes(b"text")
+    text = write_sums(dict.fromkeys(AWKWARD, DIGEST))
+    real = subprocess.run(
+        ["sha256sum", *sorted(AWKWARD)], cwd=tmp_path, capture_output=True, check=True
+    )
+    if b"\\r" in real.stdout:  # before coreutils 9.0 it did not escape this sign
+        assert text.encode() == real.stdout
+    (tmp_path / "SHA256SUMS").write_bytes(text.encode())
+    checked = ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"]
+    subprocess.run(checked, cwd=tmp_path, check=True)
+
+
+@given(st.sets(st.text(min_size=1).filter(lambda name: not name.startswith("./"))))
+def test_sums_are_read_as_they_were_written(names):
+    sums = dict.fromkeys(names, DIGEST)
+    assert read_sums(write_sums(sums)) == sums
+
+
+def test_sums_of_other_tools_are_read_too():
+    text = f"{DIGEST.upper()} *./a/b\r\n\n{DIGEST}  c\n"
+    assert read_sums(text) == {"a/b": DIGEST, "c": DIGEST}
+
+
+@pytest.mark.parametrize("line", ["nonsense", DIGEST, f"{DIGEST} x", f"{DIGEST[1:]}  x"])
+def test_a_line_that_is_no_sum_is_named(line):
+    with pytest.raises(ValueError, match="line 2 is no checksum and name"):
+        read_sums(f"{DIGEST}  good\n{line}\n")
+
+
+# -- names of builds ------------------------------------------------------------------------------
+
+
+def named(project=Path("/project"), **settings):
+    context = settings.pop("context", project)
+    dockerfile = settings.pop("dockerfile", context / "Dockerfile")
+    return str(BuildName.of(BuildSpec(context=context, dockerfile=dockerfile, **settings), project))
+
+
+def test_a_build_s_name_is_the_same_wherever_the_project_lies():
+    for project in (Path("/project"), Path("/home/me/checkout-2")):
+        assert named(project) == "default"
+        assert named(project, target="bin") == "bin"
+        assert named(project, context=project / "cmd/server") == "cmd-server"
+        assert named(project, dockerfile=project / "docker/b.Dockerfile") == "docker-b.Dockerfile"
+
+
+def test_a_named_context_is_the_same_one_too():
+    one, other = Path("/project"), Path("/home/me/checkout-2")
+    names = {named(at, build_contexts=(("lib", str(at / "lib")),)) for at in (one, other)}
+    assert len(names) == 1
+    assert named(one, build_contexts=(("lib", str(one / "other")),)) not in names
+
+
+def test_a_context_outside_the_project_has_no_part_in_the_name():
+    """A temporary folder is another one each time."""
+    assert named(context=Path("/tmp/pytest-1/context"), target="bin") == "bin"
+
+
+def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
+    plain = named(target="bin")
+    assert named(target="bin", no_cache=True, pull=True, builder="b", binary="x") == plain
+    assert named(target="bin", verify=False, sysroot_target="base") == plain
+    others = [
+        named(target="bin", build_args=(("A", "1"),)),
+        named(target="bin", build_args=(("A", "2"),)),
+        named(target="bin", network="none"),
+        named(target="bin", build_contexts=(("a", "/project/a"),)),
+    ]
+    assert len({plain, *others}) == 5
+    assert all(other.startswith("bin-") for other in others)
+
+
+# -- dockerbin.json -------------------------------------------------------------------------------
+
+
+def part(folder="linux_amd64", **changes):
+    files = (
+        FileRecord(name="bin/hello", size=4, sha256=DIGEST, mode=0o755),
+        FileRecord(name="bin/hi", size=0, sha256=DIGEST, mode=0o777, link="hello"),
+    )
+    given = {
+        "build": BuildName("bin"),
+        "label": "project/ --target bin",
+        "target": "bin",
+        "platform": Platform.parse("linux/amd64"),
+        "folder": folder,
+        "passed": 3,
+        "skipped": 1,
+        "files": files,
+    }
+    return Shipped(**(given | changes))
+
+
+def test_the_index_is_read_as_it_was_written():
+    arm = Platform.parse("linux/arm/v7")
+    index = Index((part(), part("server/linux_arm_v7", platform=arm, target=None)))
+    assert Index.read(index.write()) == index
+
+
+def test_the_index_is_what_the_documentation_says():
+    data = json.loads(Index((part(),)).write())
+    assert data == {
+        "schema": 1,
+        "platforms": [
+            {
+                "platform": "linux/amd64",
+                "folder": "linux_amd64",
+                "build": {
+                    "name": "bin",
+                    "inputs": "",
+                    "label": "project/ --target bin",
+                    "target": "bin",
+                },
+                "tests": {"passed": 3, "skipped": 1},
+            }
+        ],
+        "files": [
+            {
+                "name": "linux_amd64/bin/hello",
+                "platform": "linux/amd64",
+                "size": 4,
+                "sha256": DIGEST,
+                "mode": "0755",
+                "link": None,
+            },
+            {
+                "name": "linux_amd64/bin/hi",
+                "platform": "linux/amd64",
+                "size": 0,
+                "sha256": DIGEST,
+                "mode": "0777",
+                "link": "hello",
+            },
+        ],
+    }
+
+
+def test_links_have_no_sum():
+    """``sha256sum`` would follow them."""
+    assert Index((part(),)).sums() == {"linux_amd64/bin/hello": DIGEST}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "7",
+        '{"schema": 2}',
+        '{"schema": 1, "platforms": [7], "files": []}',
+        "[" * 9999,
+    ],
+)
+def test_another_json_file_is_no_index(text):
+    with pytest.raises(ValueError, match=r"what --dockerbin-output writes|schema 2"):
+        Index.read(text)
+
+
+@pytest.mark.parametrize("folder", ["/etc", "../other", "a/../../b", "", "."])
+def test_an_index_that_leads_out_of_its_folder_is_none(folder):
+    data = json.loads(Index((part(),)).write())
+    data["platforms"][0]["folder"] = folder
+    with pytest.raises(ValueError, match="is outside"):
+        Index.read(json.dumps(data))
+
+
+@pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64", "linux/amd64/v3"])
+def test_a_platform_is_known_by_its_folder(text):
+    platform = Platform.parse(text)
+    assert platform_of(platform.slug) == platform
+
+
+@pytest.mark.parametrize("name", ["bin", "linux", "amd64", "linux_x86_64", "Linux_amd64", ".git"])
+def test_other_folders_are_of_no_platform(name):
+    assert platform_of(name) is None
