@@ -128,10 +128,10 @@ class Comparison:
         ends = {(one.kind, one.returncode): _ended(one) for one in self.raw.values()}
         differing = ["the way they end"] if len(ends) > 1 else []
         differing += [_STREAMS[name] for name in names if len(set(streams[name].values())) > 1]
-        if differing:
-            what = f"platforms differ in {' and '.join(differing)}"
-        elif any(kind is not Kind.EXITED for kind, _ in ends):
+        if len(ends) == 1 and any(kind is not Kind.EXITED for kind, _ in ends):
             what = f"no run is complete: {', '.join(ends.values())} on every platform"
+        elif differing:
+            what = f"platforms differ in {' and '.join(differing)}"
         else:
             return
         raise AssertionError(f"{what}\n{_table(self.raw, streams)}")

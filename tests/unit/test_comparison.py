@@ -153,13 +153,14 @@ def hidden(caught) -> bool:
     ],
 )
 def test_runs_that_were_all_ended_alike_are_not_the_same(kind, returncode, end):
-    run = result("a\n", kind=kind, returncode=returncode)
-    with pytest.raises(AssertionError) as caught:
-        compared({AMD64: run, ARM: run}).assert_same()
-    first, *table = str(caught.value).splitlines()
-    assert first == f"no run is complete: {end} on every platform"
-    assert table[-1].split("  ")[-1].strip() == end
-    assert hidden(caught)
+    for other in ("a\n", "b\n"):
+        runs = [result(text, kind=kind, returncode=returncode) for text in ("a\n", other)]
+        with pytest.raises(AssertionError) as caught:
+            compared(dict(zip((AMD64, ARM), runs, strict=True))).assert_same()
+        first, *table = str(caught.value).splitlines()
+        assert first == f"no run is complete: {end} on every platform"
+        assert table[5].split("  ")[-1].strip() == end
+        assert hidden(caught)
 
 
 @pytest.mark.parametrize(
