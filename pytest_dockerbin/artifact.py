@@ -207,6 +207,9 @@ class Artifact(os.PathLike[str]):
         Raises:
             ArtifactError: there is none, or several; what was exported is listed.
         """
+        __tracebackhide__ = True
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name: expected a path inside the tree as text, not {name!r}")
         wanted = name or self.default_binary
         if wanted is None:
             programs = self.binaries
@@ -231,7 +234,16 @@ class Artifact(os.PathLike[str]):
         return Path(dest)
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:
-        return self.tree / name
+        """Return the path of a file of the tree, which need not be there; ``/`` is the tree.
+
+        Raises:
+            ValueError: it is outside of the tree.
+        """
+        __tracebackhide__ = True
+        path = self.tree / os.fspath(name).lstrip("/")
+        if not path.resolve().is_relative_to(self.tree.resolve()):
+            raise ValueError(f"{os.fspath(name)!r} is outside of the exported tree")
+        return path
 
     def __fspath__(self) -> str:
         return str(self.path)

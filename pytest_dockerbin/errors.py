@@ -400,7 +400,7 @@ class ArtifactError(DockerbinError):
     @classmethod
     def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
         """A program whose file tells nothing, or not the whole."""
-        return cls(f"{path.name} for {platform} can't be inspected: {why}; {str(path)!r}")
+        return cls(f"{path.name} for {platform} can't be inspected: {why}", details=f"  in {path}")
 
 
 class EmptyExportError(ArtifactError):

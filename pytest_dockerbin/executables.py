@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from os import SEEK_END
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Executable:
         program: True for what can be started, False for a shared library.
         interpreter: the loader that the kernel starts for it (ELF ``PT_INTERP``), or None.
         float_abi: of an arm ELF file, where its header says so.
+        extent: the bytes that the file must have for what is loaded of it (ELF ``PT_LOAD``): with
+            fewer it is cut short. 0 where that is not told.
     """
 
     format: Format
@@ -41,6 +44,7 @@ class Executable:
     program: bool
     interpreter: str | None = None
     float_abi: FloatAbi | None = None
+    extent: int = 0
 
     def __str__(self) -> str:
         words = ["a", f"{self.bits}-bit" if self.bits else "universal"]
@@ -88,6 +92,15 @@ def expected_for(platform: Platform) -> str:
     return f"an {platform.architecture} {_FORMATS.get(platform.os, 'executable')} file{floats}"
 
 
+def format_of(start: bytes) -> Format | None:
+    """Return the format whose sign a file's first 4 bytes are; the file may be anything else."""
+    if start[:4] == b"\x7fELF":
+        return "ELF"
+    if start[:2] == b"MZ":
+        return "PE"
+    return "Mach-O" if start[:4] in _MACHO_MAGIC or start[:4] == _UNIVERSAL else None
+
+
 def read_executable(file: BinaryIO) -> Executable | None:
     """Read the header of an open file; None when it is no ELF, PE or Mach-O executable or library.
 
@@ -102,7 +115,7 @@ def read_executable(file: BinaryIO) -> Executable | None:
             return _read_pe(file, start)
         if start[:4] in _MACHO_MAGIC:
             return _read_macho(start)
-        if start[:4] == b"\xca\xfe\xba\xbe":
+        if start[:4] == _UNIVERSAL:
             return _read_universal(file, start)
     except (struct.error, IndexError, KeyError):
         return None
@@ -119,7 +132,8 @@ def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
 # -- ELF ------------------------------------------------------------------------------------------
 
 _ET_EXEC, _ET_DYN = 2, 3
-_PT_DYNAMIC, _PT_INTERP = 2, 3
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_SHT_NOBITS, _SHF_EXECINSTR = 8, 4
 _DT_SONAME, _DT_FLAGS_1 = 14, 0x6FFFFFFB
 _DF_1_PIE = 0x08000000
 _EF_ARM_ABI_FLOAT_SOFT, _EF_ARM_ABI_FLOAT_HARD = 0x200, 0x400
@@ -161,25 +175,32 @@ def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
     byte_order: ByteOrder = "little" if start[5] == 1 else "big"
     mark = "<" if byte_order == "little" else ">"
     word = "Q" if bits == 64 else "I"  # noqa: PLR2004
-    kind, machine, _, _, offset, _, flags, _, size, count = struct.unpack_from(
-        f"{mark}HHI{word}{word}{word}IHHH", start, 16
+    kind, machine, _, _, offset, sections, flags, _, size, count, _, section_count = (
+        struct.unpack_from(f"{mark}HHI{word}{word}{word}IHHHHH", start, 16)
     )
     if kind not in (_ET_EXEC, _ET_DYN):
         return None
-    interpreter, dynamic = None, None
+    interpreter, dynamic, extent = None, None, 0
     for index in range(min(count, _MOST_HEADERS)):
         segment = _read_at(file, offset + index * size, size)
         if bits == 64:  # noqa: PLR2004
             tag, _, start_at, _, _, length = struct.unpack_from(f"{mark}IIQQQQ", segment)
         else:
             tag, start_at, _, _, length = struct.unpack_from(f"{mark}IIIII", segment)
-        if tag == _PT_INTERP:
+        if tag == _PT_LOAD:
+            extent = max(extent, start_at + length)
+        elif tag == _PT_INTERP:
             path = _read_at(file, start_at, min(length, 4096)).split(b"\0")[0]
             interpreter = path.decode(errors="replace") or None  # empty in a file of debug symbols
         elif tag == _PT_DYNAMIC:
             data = _read_at(file, start_at, min(length, 64 * 1024))
             data = data[: len(data) - len(data) % (bits // 4)]
             dynamic = dict(reversed(list(struct.iter_unpack(f"{mark}{word}{word}", data))))
+    if extent > file.seek(0, SEEK_END):
+        layout = f"{mark}4xIQ48x" if bits == 64 else f"{mark}4xII28x"  # noqa: PLR2004
+        table = _read_at(file, sections, section_count * struct.calcsize(layout))
+        if _is_debug_information(table, layout):
+            extent = 0
     name = _ELF_MACHINES.get((machine, bits, byte_order))
     if name is None:
         # the right machine with the wrong class or byte order (x32, big-endian arm64) keeps its
@@ -193,7 +214,18 @@ def _read_elf(file: BinaryIO, start: bytes) -> Executable | None:
         program=kind == _ET_EXEC or _is_program(dynamic or {}, interpreter),
         interpreter=interpreter,
         float_abi=_float_abi(flags) if name == "arm" else None,
+        extent=extent,
     )
+
+
+def _is_debug_information(table: bytes, layout: str) -> bool:
+    """Tell by its section headers a program's debug information in a file of its own.
+
+    It keeps the program headers, of eu-strip unchanged, and nothing of the code.
+    """
+    whole = len(table) - len(table) % struct.calcsize(layout)
+    sections = struct.iter_unpack(layout, table[:whole])
+    return any(kind == _SHT_NOBITS and flags & _SHF_EXECINSTR for kind, flags in sections)
 
 
 def _is_program(dynamic: dict[int, int], interpreter: str | None) -> bool:
@@ -240,6 +272,7 @@ _MACHO_MAGIC: dict[bytes, tuple[int, ByteOrder]] = {
     b"\xfe\xed\xfa\xce": (32, "big"),
     b"\xfe\xed\xfa\xcf": (64, "big"),
 }
+_UNIVERSAL = b"\xca\xfe\xba\xbe"  # and of a Java class file
 _MACHO_MACHINES = {7: "386", 0x01000007: "amd64", 12: "arm", 0x0100000C: "arm64", 18: "ppc"}
 _MH_EXECUTE, _MH_DYLIB, _MH_BUNDLE = 2, 6, 8
 
@@ -261,7 +294,7 @@ def _read_macho(start: bytes) -> Executable | None:
 
 def _read_universal(file: BinaryIO, start: bytes) -> Executable | None:
     (count,) = struct.unpack_from(">I", start, 4)
-    if not 1 <= count <= 20:  # noqa: PLR2004 (a Java class file has the same magic; its version follows)
+    if not 1 <= count <= 20:  # noqa: PLR2004 (a Java class file: its version follows)
         return None
     members = []
     for index in range(count):

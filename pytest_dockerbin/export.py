@@ -186,7 +186,7 @@ class _Walk:
                 raise self._unsafe(name, f"links to {target!r}, which was not exported")
 
     def check_executables(self, *, static: bool) -> None:
-        """Refuse executables of another platform and, if asked, those that need a loader."""
+        """Refuse executables of another platform, cut short and, if asked, that need a loader."""
         wrong = [name for name, found in self.executables.items() if not found.fits(self.platform)]
         if wrong:
             name = min(wrong)
@@ -197,7 +197,13 @@ class _Walk:
                 f"{self.executables[name]}{more}",
                 expected_for(self.platform),
             )
+        sizes = {file.name: file.size for file in self.files}
         for name, found in self.executables.items():
+            size = sizes[name]
+            if found.extent > size:
+                raise self._unsafe(
+                    name, f"is cut short: {size} bytes, its headers name {found.extent}"
+                )
             if static and found.interpreter:
                 raise self._unsafe(
                     name,

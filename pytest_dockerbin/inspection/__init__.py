@@ -14,13 +14,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import ArtifactError
-from pytest_dockerbin.executables import read_executable
+from pytest_dockerbin.executables import format_of, read_executable
+from pytest_dockerbin.inspection.info import UnreadableError
+from pytest_dockerbin.progress import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dockerbin.inspection.info import BinaryInfo
     from pytest_dockerbin.platforms import Platform
+
+
+_MOST_OF_SCRIPT = 80  # bytes of its first line
 
 
 def read_info(path: Path, platform: Platform) -> BinaryInfo:
@@ -34,8 +39,10 @@ def read_info(path: Path, platform: Platform) -> BinaryInfo:
         return _read(path)
     except OSError as error:
         why = error.strerror or str(error)
-    except Exception as error:  # noqa: BLE001 (readers of hostile files fail in every way)
-        why = f"{error} ({type(error).__name__})"
+    except UnreadableError as error:
+        why = str(error)
+    except Exception:  # noqa: BLE001 (readers of hostile files fail in every way, in words of theirs)
+        why = "it is cut short or malformed"
     raise ArtifactError.not_inspectable(str(platform), path, why)
 
 
@@ -44,7 +51,8 @@ def _read(path: Path) -> BinaryInfo:
     with path.open("rb") as file:
         header = read_executable(file)
         if header is None:
-            raise ValueError("it is no ELF, PE or Mach-O program")
+            file.seek(0)
+            raise UnreadableError(_what_else(file.read(_MOST_OF_SCRIPT)))
         if header.format == "ELF":
             from pytest_dockerbin.inspection.elf import read_elf  # noqa: PLC0415 (37 ms)
 
@@ -57,3 +65,13 @@ def _read(path: Path) -> BinaryInfo:
     from pytest_dockerbin.inspection.macho import read_macho  # noqa: PLC0415 (11 ms)
 
     return read_macho(path, header, size)
+
+
+def _what_else(start: bytes) -> str:
+    """Say what a file is that is no program or library."""
+    if start[:2] == b"#!":
+        line = start.splitlines()[0].decode(errors="replace")
+        return f"it is a script: {clean(line).strip()}"
+    if name := format_of(start):
+        return f"it begins as {name} files do, but is no program or library, or is cut short"
+    return "it is no ELF, PE or Mach-O program" if start else "it is empty"

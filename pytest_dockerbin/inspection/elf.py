@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 from elftools.elf.segments import NoteSegment
 
-from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
+from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def read_elf(file: BinaryIO, header: Executable, size: int) -> BinaryInfo:
     """Read an ELF program or library of ``size`` bytes.
 
     Raises:
-        ValueError, ELFError and others: it is cut short or malformed.
+        UnreadableError, ELFError and others: it is cut short or malformed.
     """
     elf = ELFFile(file)
     _expect_whole(elf, size)
@@ -88,9 +88,7 @@ def _expect_whole(elf: ELFFile, size: int) -> None:
 def _expect_inside(ranges: Iterable[tuple[int, int]], size: int) -> None:
     for offset, length in ranges:
         if offset + length > size:
-            raise ValueError(
-                f"it is cut short: {size} bytes, and its headers name {offset + length}"
-            )
+            raise UnreadableError.cut_short(size, offset + length)
 
 
 def _symbol_tables(elf: ELFFile, kind: str) -> list[SymbolTableSection]:
@@ -191,7 +189,7 @@ class _Dynamic:
             entry = at + first
             seen += 1 + count
             if seen > _MOST:
-                raise ValueError(f"it asks for more than {_MOST} symbol versions")
+                raise UnreadableError(f"it asks for more than {_MOST} symbol versions")
             for _ in range(count):
                 _, flags, number, name, after = struct.unpack_from(f"{mark}IHHII", data, entry)
                 yield _Need(
@@ -226,7 +224,7 @@ class _Dynamic:
             return b""
         _, offset = self._segment.get_table_offset(tag)
         if offset is None:
-            raise ValueError(f"{tag} leads to no part of the file")
+            raise UnreadableError(f"{tag} leads to no part of the file")
         _expect_inside([(offset, length or 0)], self._size)
         self._file.seek(offset)
         return self._file.read(self._size - offset if length is None else length)

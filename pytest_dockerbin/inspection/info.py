@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,15 @@ Relro = Literal["none", "partial", "full"]
 
 # glibc has versions that are no number, and that no symbol asks for: its loader has to know them
 _MARKERS = {"GLIBC_ABI_DT_RELR": "GLIBC_2.36"}
+
+
+class UnreadableError(ValueError):
+    """What a file is that can't be inspected, in words for a person: ``it is cut short``."""
+
+    @classmethod
+    def cut_short(cls, size: int, named: int) -> Self:
+        """A file of ``size`` bytes whose headers name ``named``."""
+        return cls(f"it is cut short: {size} bytes, its headers name {named}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 from macholib import mach_o
 from macholib.MachO import MachO
 
-from pytest_dockerbin.inspection.info import BinaryInfo
+from pytest_dockerbin.inspection.info import BinaryInfo, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from macholib.MachO import MachOHeader
 
-    from pytest_dockerbin.executables import Executable
+    from pytest_dockerbin.executables import ByteOrder, Executable
 
 _LIBRARIES = (
     mach_o.LC_LOAD_DYLIB,
@@ -31,8 +32,9 @@ def read_macho(path: Path, header: Executable, size: int) -> BinaryInfo:
     """Read a Mach-O file; of a universal file, what holds for each program in it.
 
     Raises:
-        ValueError and others: it is cut short or malformed.
+        UnreadableError and others: it is cut short or malformed.
     """
+    _expect_commands(path, header, size)
     headers = MachO(str(path), allow_unknown_load_commands=True).headers
     strings = [_expect_whole(path, header, size) for header in headers]
     needed = tuple(dict.fromkeys(_texts(headers, *_LIBRARIES)))
@@ -61,6 +63,23 @@ def read_macho(path: Path, header: Executable, size: int) -> BinaryInfo:
     )
 
 
+def _expect_commands(path: Path, header: Executable, size: int) -> None:
+    """Raise unless the load commands of each program are in the file, as macholib takes it."""
+    with path.open("rb") as file:
+        starts = [0]
+        if not header.bits:  # universal
+            table = file.read(8 + 20 * len(header.machines))[8:]
+            starts = [at for _, _, at, _, _ in struct.iter_unpack(">IIIII", table)]
+        for start in starts:
+            file.seek(start)
+            data = file.read(24)
+            byte_order: ByteOrder = "big" if data[:2] == b"\xfe\xed" else "little"
+            length = int.from_bytes(data[20:24], byte_order)
+            end = start + (32 if b"\xcf" in data[:4] else 28) + length
+            if end > size:
+                raise UnreadableError.cut_short(size, end)
+
+
 def _commands(headers: list[MachOHeader], *kinds: int) -> Iterator[tuple[Any, bytes]]:
     """Yield the load commands of some kinds, with the bytes that follow each."""
     for header in headers:
@@ -85,5 +104,5 @@ def _expect_whole(path: Path, header: MachOHeader, size: int) -> bytes:
                 file.seek(header.offset + table.stroff)
                 names += file.read(table.strsize)
     if max(ends, default=0) > size:
-        raise ValueError(f"it is cut short: {size} bytes, and its headers name {max(ends)}")
+        raise UnreadableError.cut_short(size, max(ends))
     return names

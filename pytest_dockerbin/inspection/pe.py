@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pefile
 
-from pytest_dockerbin.inspection.info import BinaryInfo
+from pytest_dockerbin.inspection.info import BinaryInfo, UnreadableError
 
 if TYPE_CHECKING:
     from pytest_dockerbin.executables import Executable
@@ -20,14 +20,14 @@ def read_pe(data: bytes, header: Executable) -> BinaryInfo:
     """Read the whole of a PE file.
 
     Raises:
-        ValueError, PEFormatError and others: it is cut short or malformed.
+        UnreadableError, PEFormatError and others: it is cut short or malformed.
     """
     pe = pefile.PE(data=data, fast_load=True)
     if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
-        raise ValueError("it is cut short: its table of sections is not whole")
+        raise UnreadableError("it is cut short: its table of sections is not whole")
     end = max((one.PointerToRawData + one.SizeOfRawData for one in pe.sections), default=0)
     if end > len(data):
-        raise ValueError(f"it is cut short: {len(data)} bytes, and its headers name {end}")
+        raise UnreadableError.cut_short(len(data), end)
     wanted = [pefile.DIRECTORY_ENTRY[f"IMAGE_DIRECTORY_ENTRY_{name}"] for name in _DIRECTORIES]
     pe.parse_data_directories(wanted)
     imported = [

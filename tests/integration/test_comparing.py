@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.engine
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "binaries.md"
 
 # a C program of each platform: od shows four bytes as a number of the machine's byte order, and
 # eight of them as numbers of the size of its long
@@ -19,7 +24,7 @@ def test_sizes(dockerbin_matrix):
         "sh", "-c", "head -c 4 | od -A n -t x4; printf 12345678 | od -A n -t dL; echo the same",
         input="\\1\\2\\3\\4",
     )
-    rows = [line.split() for line in runs.table().splitlines()]
+    rows = [line.replace("'", "").split() for line in runs.table().splitlines()]
     print(runs)
     assert rows[0] == ["linux/amd64", "linux/arm/v7", "linux/s390x"]
     assert rows[1:4] == [
@@ -69,3 +74,14 @@ def test_programs_of_both_byte_orders_and_sizes_are_compared_and_checked(project
     )
     result.stdout.no_fnmatch_line("*_failed*")  # the check's own lines are hidden
     assert len(project.builds()) == 3
+
+
+def test_the_samples_of_the_reference_can_be_copied(project):
+    """Busybox is built without protections, and says the same of an unknown applet everywhere."""
+    release, same = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    project.dockerfile()
+    project.pytester.makepyfile(test_release=release, test_same=same)
+    result = project.run("--tb=line")
+    result.assert_outcomes(passed=1, failed=2)
+    for platform in ("linux/amd64", "linux/arm64"):
+        result.stdout.fnmatch_lines([f"*AssertionError: busybox for {platform} is not hardened"])

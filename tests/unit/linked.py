@@ -12,7 +12,8 @@ PT_GNU_STACK, PT_GNU_RELRO = 0x6474E551, 0x6474E552
 DT_NEEDED, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SYMENT = 1, 4, 5, 6, 10, 11
 DT_SONAME, DT_RPATH, DT_BIND_NOW, DT_RUNPATH, DT_FLAGS = 14, 15, 24, 29, 30
 DT_VERSYM, DT_FLAGS_1, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFF0, 0x6FFFFFFB, 0x6FFFFFFE, 0x6FFFFFFF
-SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_DYNSYM = 1, 2, 3, 11
+SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS, SHT_DYNSYM = 1, 2, 3, 8, 11
+SHF_EXECINSTR = 4
 WEAK = 2
 
 
@@ -45,6 +46,8 @@ class Linked:
     build_id: bytes | None = bytes(range(20))
     symtab: tuple[str, ...] | None = ()
     debug: bool = False
+    code: int | None = None  # type of the section of code
+    loaded: int | None = None  # bytes that PT_LOAD names; the whole file
     sections: bool = True
     dynamic: bool = True
     strings: bytearray = field(default_factory=lambda: bytearray(b"\0"))
@@ -120,7 +123,7 @@ class Linked:
         section_count, sections_at = 0, 0
         if self.sections:
             section_count, sections_at = self._put_sections(put, at, len(dynsym))
-        segments.insert(0, (PT_LOAD, 5, 0, len(data)))
+        segments.insert(0, (PT_LOAD, 5, 0, self.loaded or len(data)))
         data[:header_size] = (
             b"\x7fELF" + bytes([self.bits // 32, 1 if self.order == "<" else 2, 1]) + bytes(9)
         ) + self._pack(
@@ -151,10 +154,19 @@ class Linked:
         """Write symbol tables, debug information and section headers; return count and place."""
         entry = 24 if self.bits == 64 else 16
         names = bytearray(b"\0")
-        sections = [(0, 0, 0, 0, 0, 0)]
+        sections = [(0, 0, 0, 0, 0, 0, 0)]
 
-        def add(name: str, kind: int, start: int, size: int, link: int = 0, each: int = 0) -> None:
-            sections.append((len(names), kind, start, size, link, each))
+        def add(
+            name: str,
+            kind: int,
+            start: int,
+            size: int,
+            link: int = 0,
+            each: int = 0,
+            *,
+            flags: int = 0,
+        ) -> None:
+            sections.append((len(names), kind, flags, start, size, link, each))
             names.extend(name.encode() + b"\0")
 
         add(".dynstr", SHT_STRTAB, at["strings"], len(self.strings))
@@ -165,13 +177,15 @@ class Linked:
             add(".symtab", SHT_SYMTAB, put(bytes(entry)), entry, 3, entry)
         if self.debug:
             add(".debug_info", SHT_PROGBITS, put(b"debug"), 5)
+        if self.code is not None:
+            add(".text", self.code, 0, 0, flags=SHF_EXECINSTR)
         place = len(names)
         names.extend(b".shstrtab\0")
-        sections.append((place, SHT_STRTAB, put(bytes(names)), len(names), 0, 0))
+        sections.append((place, SHT_STRTAB, 0, put(bytes(names)), len(names), 0, 0))
         word = self._word()
         table = b"".join(
-            self._pack(f"II{word}{word}{word}{word}II{word}{word}", n, k, 0, 0, o, s, li, 0, 1, e)
-            for n, k, o, s, li, e in sections
+            self._pack(f"II{word}{word}{word}{word}II{word}{word}", n, k, f, 0, o, s, li, 0, 1, e)
+            for n, k, f, o, s, li, e in sections
         )
         return len(sections), put(table)
 
@@ -183,6 +197,7 @@ def windows_program(
     libraries: tuple[str, ...] = ("KERNEL32.dll",),
     cookie: int = 0x1234,
     symbols: int = 0,
+    pdb: bytes = b"RSDS",
 ) -> bytes:
     """Return a PE32+ program with one section: imports, debug directory and load configuration."""
     base = 0x1000  # where the section is loaded, and 0x400 in the file
@@ -199,7 +214,7 @@ def windows_program(
         address = put(struct.pack("<QQ", hint, 0))
         name = put(library.encode() + b"\0")
         struct.pack_into("<IIIII", section, 20 * index, lookup, 0, 0, name, address)
-    pdb = b"RSDS" + bytes(range(16)) + struct.pack("<I", 1) + b"x.pdb\0"
+    pdb += bytes(range(16)) + struct.pack("<I", 1) + b"x.pdb\0"
     at = put(pdb)
     debug = put(struct.pack("<IIHHIIII", 0, 0, 0, 0, 2, len(pdb), at, at - base + 0x400))
     config = put(struct.pack("<I84xQ", 96, cookie))

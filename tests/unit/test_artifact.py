@@ -62,6 +62,33 @@ def test_an_artifact_is_the_path_of_its_folder(tree):
     assert Path(artifact) / "etc" / "config" == artifact / "etc" / "config"
 
 
+def test_a_path_begins_at_the_root_of_the_tree(tree):
+    tree.put("etc/config", b"x")
+    tree.put("a/b/c")
+    tree.link("deep", "a/b")
+    artifact = tree.artifact()
+    assert artifact / "/etc/config" == artifact / "//etc/config" == artifact / Path("/etc/config")
+    assert not (artifact / "/etc/passwd").exists()
+    assert artifact / "/" == artifact / "" == tree.path
+    assert artifact / "../tree/etc" == tree.path / "../tree/etc"
+    assert (artifact / "deep/../../etc/config").read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["..", "/../etc/passwd", "etc/../../x", "deep/../../../x"])
+def test_a_path_that_leaves_the_tree_is_an_error(tree, name):
+    tree.put("a/b/c")
+    tree.link("deep", "a/b")
+    with pytest.raises(ValueError, match="is outside of the exported tree") as caught:
+        tree.artifact() / name
+    assert str(caught.value) == f"{name!r} is outside of the exported tree"
+
+
+def test_a_name_of_another_type_is_an_error_that_says_so(tree):
+    tree.program("hello")
+    with pytest.raises(TypeError, match=r"^name: expected a path inside the tree as text, not 5$"):
+        tree.artifact().binary(5)
+
+
 def test_an_artifact_says_what_it_is(tree):
     tree.program("hello")
     artifact = tree.artifact()

@@ -13,6 +13,7 @@ import elf as make
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linked import SHT_NOBITS, SHT_PROGBITS, Linked
 
 from pytest_dockerbin.errors import ArtifactError, DockerbinError, WrongPlatformError
 from pytest_dockerbin.export import seal
@@ -505,6 +506,39 @@ def test_what_is_no_executable_is_never_refused(tree):
     put(tree / "cut", make.elf()[:40], 0o755)
     put(tree / "empty", b"", 0o755)
     assert not any(file.program for file in sealed(tree, ARM64).values())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o644])
+@pytest.mark.parametrize(
+    ("name", "machine", "bits", "order"),
+    [("amd64", 62, 64, "<"), ("386", 3, 32, "<"), ("s390x", 22, 64, ">")],
+)
+def test_a_program_that_is_cut_short_is_refused(tree, name, machine, bits, order, mode):
+    """The kernel starts it, and it dies of a signal somewhere."""
+    platform = Platform.parse(name)
+    data = bytes(Linked(machine=machine, bits=bits, order=order))
+    put(tree / "hello", data[:-1], mode)
+    with pytest.raises(ArtifactError) as caught:
+        sealed(tree, platform)
+    assert caught.value.summary == (
+        f"the export for {platform} can't be used: 'hello' is cut short: "
+        f"{len(data) - 1} bytes, its headers name {len(data)}"
+    )
+    assert set(sealed(tree, platform, verify=False)) == {"hello"}
+    put(tree / "hello", data, mode)
+    assert set(sealed(tree, platform)) == {"hello"}
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_debug_information_in_a_file_of_its_own_is_not_cut_short(tree, bits):
+    """In it eu-strip leaves the program headers as they were."""
+    platform, facts = Platform.parse("386" if bits == 32 else "amd64"), {"loaded": 1 << 20}
+    facts |= {"bits": bits, "machine": 3 if bits == 32 else 62}
+    put(tree / "hello.debug", bytes(Linked(code=SHT_NOBITS, **facts)), 0o755)
+    assert set(sealed(tree, platform)) == {"hello.debug"}
+    put(tree / "hello.debug", bytes(Linked(code=SHT_PROGBITS, **facts)), 0o755)
+    with pytest.raises(ArtifactError, match=r"'hello.debug' is cut short: \d+ bytes, .* 1048576$"):
+        sealed(tree, platform)
 
 
 def test_verification_can_be_switched_off(tree):

@@ -246,17 +246,36 @@ def test_of_a_universal_file_holds_what_holds_for_each_program_in_it(info):
 
 WHOLE = [Linked(needs=HELLO), linked.windows_program(), linked.mac_program()]
 NAMES = ["ELF", "PE", "Mach-O"]
+CUT_SHORT = r"hello for linux/amd64 can't be inspected: it (.*cut short.*|is empty|is no .*program)"
 
 
-@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x7fELF", bytes(100)])
-def test_what_is_no_program_is_said_in_one_line(info, data):
-    with pytest.raises(ArtifactError, match="hello for linux/amd64 can't be inspected: it is no"):
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "it is empty"),
+        (b"#!/bin/sh -e\nexit 1\n", "it is a script: #!/bin/sh -e"),
+        (b"#!/bin/\x1b[2Jsh \r\n", "it is a script: #!/bin/[2Jsh"),
+        (b"\x7fELF", "it begins as ELF {}"),
+        (make.elf(kind=make.ET_REL), "it begins as ELF {}"),
+        (b"MZ", "it begins as PE {}"),
+        (make.universal(make.macho())[:20], "it begins as Mach-O {}"),
+        (bytes(100), "it is no ELF, PE or Mach-O program"),
+    ],
+)
+def test_what_is_no_program_is_said_in_one_line(info, data, why):
+    with pytest.raises(ArtifactError) as caught:
         info(data)
+    why = why.format("files do, but is no program or library, or is cut short")
+    assert caught.value.summary == f"hello for linux/amd64 can't be inspected: {why}"
 
 
-def test_a_file_that_is_not_there_is_said_in_one_line(tmp_path):
-    with pytest.raises(ArtifactError, match="can't be inspected: No such file or directory; "):
+def test_the_path_is_in_a_line_of_its_own(tmp_path):
+    with pytest.raises(ArtifactError) as caught:
         read_info(tmp_path / "gone", AMD64)
+    assert str(caught.value).splitlines() == [
+        "gone for linux/amd64 can't be inspected: No such file or directory",
+        f"  in {tmp_path / 'gone'}",
+    ]
 
 
 @pytest.mark.parametrize("program", WHOLE, ids=NAMES)
@@ -266,7 +285,7 @@ def test_a_program_that_is_cut_short_anywhere_is_an_error(info, program):
     for length in range(len(data)):
         with pytest.raises(ArtifactError) as caught:
             info(data[:length])
-        assert "\n" not in str(caught.value)
+        assert re.fullmatch(CUT_SHORT, caught.value.summary)
 
 
 @pytest.mark.parametrize("program", WHOLE, ids=NAMES)
@@ -280,9 +299,24 @@ def test_a_damaged_program_is_read_or_an_error_of_one_line(info, program):
         try:
             info(damaged)
         except ArtifactError as error:
-            errors.append(str(error))
+            errors.append(error.summary)
     assert 20 < len(errors) < tries - 20
     assert not any("\n" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("order", "bits", "machine"), [("<", 64, 0x01000007), ("<", 32, 7), (">", 32, 18)]
+)
+def test_a_mac_program_is_cut_short_where_its_load_commands_are_not_whole(
+    info, order, bits, machine
+):
+    """The second one in a universal file, so that places count from its beginning."""
+    whole = bytearray(make.macho(machine, bits=bits, order=order))
+    struct.pack_into(f"{order}I", whole, 20, 400)
+    cut = make.universal(make.macho(), bytes(whole))
+    named = len(cut) - len(whole) + (32 if bits == 64 else 28) + 400
+    with pytest.raises(ArtifactError, match=f"cut short: {len(cut)} bytes, .* name {named}\n"):
+        info(cut)
 
 
 @pytest.mark.parametrize(("count", "following"), [(0xFFFF, 0), (0, 1), (2, 2**32 - 16)])
