@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_dockerbin.artifact import Artifact, Binary, BuildRecord, FileRecord
+    from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.comparison import Comparison, compare
     from pytest_dockerbin.errors import (
         ArtifactError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.fixtures import fixture
     from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.inspection.info import BinaryInfo, SymbolVersion
+    from pytest_dockerbin.manifest import BuildRecord, FileRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
     from pytest_dockerbin.secret import Secret
@@ -89,7 +90,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "artifact": ("Artifact", "Binary", "BuildRecord", "FileRecord"),
+    "artifact": ("Artifact", "Binary"),
+    "manifest": ("BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
     "fixtures": ("fixture",),
     "hooks": ("Hooks",),

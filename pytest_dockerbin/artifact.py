@@ -6,27 +6,27 @@ import hashlib
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_dockerbin.attestations import PROVENANCE, SBOM
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
-from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.results import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import IO
 
     from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.inspection.info import BinaryInfo
+    from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
+    from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Runner, RunningProgram, RunResult
 
-ARCHIVE = "export.tar"
-"""The name of the archive of an export that is not a tree of files."""
+_MOST_DIFFERENCES = 10  # files that a message names
 
 _MOST_OUTPUT = 8 * 2**20  # bytes of a stream
 
@@ -36,99 +36,6 @@ class FindRunner(Protocol):
 
     def __call__(self, program: Path, model: str | None = None) -> Runner:
         """Return it for the exported file ``program``, on a CPU model where one is asked for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
-    """One exported file or symbolic link.
-
-    Attributes:
-        name: path inside the export, with ``/`` and without a leading one.
-        size: bytes; 0 for a link.
-        sha256: hexadecimal digest of the content; of the target's name for a link.
-        mode: permission bits: 0o755 or 0o644; 0o777 for a link.
-        link: the target of a symbolic link, else None.
-        program: whether it is an executable of the platform, with the x bit.
-    """
-
-    name: str
-    size: int
-    sha256: str
-    mode: int
-    link: str | None = None
-    program: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRecord:
-    """How an artifact came to be.
-
-    Attributes:
-        seconds: from the start of the build to its published result.
-        steps: number of steps that BuildKit named.
-        cached_steps: how many of them it took from its cache.
-        log_path: the whole build log, or None.
-        ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
-        source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
-            since what was stored of it was damaged; ``prebuilt``, elsewhere.
-        builder: the name of the buildx builder; None for buildx's current one.
-    """
-
-    seconds: float
-    steps: int
-    cached_steps: int
-    log_path: Path | None
-    ref: str | None
-    source: str = "built"
-    builder: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """The facts of an export, as they are kept beside its tree.
-
-    Attributes:
-        platform: what it was built for.
-        files: every file and link, sorted by name.
-        build: how it was built.
-        archive: the name of the archive that is all of it; None for a tree of files.
-        attestations: in-toto statements of it.
-    """
-
-    platform: Platform
-    files: tuple[FileRecord, ...]
-    build: BuildRecord
-    archive: str | None = None
-    attestations: tuple[Statement, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values for `from_json`."""
-        build = asdict(self.build)
-        build["log_path"] = str(self.build.log_path) if self.build.log_path else None
-        return {
-            "platform": str(self.platform),
-            "files": [asdict(file) for file in self.files],
-            "build": build,
-            "archive": self.archive,
-            "attestations": list(self.attestations),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote.
-
-        Raises:
-            KeyError, TypeError, SettingsError: it is something else.
-        """
-        build = dict(data["build"])
-        build["log_path"] = Path(build["log_path"]) if build["log_path"] else None
-        return cls(
-            platform=Platform.parse(data["platform"]),
-            files=tuple(FileRecord(**file) for file in data["files"]),
-            build=BuildRecord(**build),
-            archive=data["archive"],
-            attestations=tuple(data["attestations"]),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +53,7 @@ class Artifact(os.PathLike[str]):
     manifest: Manifest
     runner: FindRunner = field(repr=False, compare=False)
     default_binary: str | None = None
+    again: Callable[[], Artifact] | None = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -220,6 +128,33 @@ class Artifact(os.PathLike[str]):
             if file and file.mode & 0o111:
                 return self._binary(file, wanted.lstrip("/"))
         raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
+
+    def assert_reproducible(self) -> None:
+        """Build it once more, every step without a cache, and expect the same bytes.
+
+        Names, modes, link targets and contents are compared; the times of files are not. With
+        ``SOURCE_DATE_EPOCH`` set, in the environment or as a build argument, BuildKit makes all
+        times equal. It is built once in a session, however often this is called.
+
+        Raises:
+            AssertionError: files differ; it says which, and where in them.
+            DockerbinError: the second build failed.
+        """
+        __tracebackhide__ = True
+        from pytest_dockerbin.reproducibility import Export, differences  # noqa: PLC0415 (for this)
+
+        if self.again is None:
+            raise ValueError("an artifact that no builder returned can't be built again")
+        second = self.again()
+        found = differences(Export(self.tree, self.files), Export(second.tree, second.files))
+        if found:
+            shown = "\n".join(f"  {line}" for line in found[:_MOST_DIFFERENCES])
+            more = len(found) - _MOST_DIFFERENCES
+            rest = f"\n  and {more} more" if more > 0 else ""
+            raise AssertionError(
+                f"the export for {self.platform} is not reproducible: built again, without a "
+                f"cache, it differs\n{shown}{rest}"
+            )
 
     def export(self, dest: str | os.PathLike[str]) -> Path:
         """Copy the tree or archive to ``dest``, which must not exist yet, and return it.

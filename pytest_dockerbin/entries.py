@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from pytest_dockerbin.artifact import Manifest
     from pytest_dockerbin.locks import Waiting
+    from pytest_dockerbin.manifest import Manifest
 
 _STAMP_INTERVAL = 3600  # seconds between notes of an entry's use: reading should not always write
 

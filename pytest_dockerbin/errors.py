@@ -263,6 +263,11 @@ class NotPrebuiltError(UnavailableError):
         return cls("dockerbin_build builds, and with --dockerbin-prebuilt nothing is built")
 
     @classmethod
+    def again(cls) -> Self:
+        """A test compares an export with a second build of it."""
+        return cls("assert_reproducible builds, and with --dockerbin-prebuilt nothing is built")
+
+    @classmethod
     def of_sysroot(cls, platform: str, program: str) -> Self:
         """A dynamic program is to run with libraries that only a build can copy."""
         return cls(

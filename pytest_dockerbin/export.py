@@ -13,9 +13,9 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.artifact import FileRecord
 from pytest_dockerbin.errors import ArtifactError, EmptyExportError, WrongPlatformError
 from pytest_dockerbin.executables import expected_for, is_format_of, read_executable
+from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.settings import Limits
 
 if TYPE_CHECKING:

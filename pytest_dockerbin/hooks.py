@@ -11,7 +11,8 @@ from pytest_dockerbin.errors import DockerbinError, HookError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_dockerbin.artifact import Artifact, BuildRecord
+    from pytest_dockerbin.artifact import Artifact
+    from pytest_dockerbin.manifest import BuildRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from pytest_dockerbin.artifact import Artifact, BuildRecord
+    from pytest_dockerbin.artifact import Artifact
     from pytest_dockerbin.errors import DockerbinError
+    from pytest_dockerbin.manifest import BuildRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
 

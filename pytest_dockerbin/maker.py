@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.artifact import ARCHIVE, BuildRecord, Manifest
 from pytest_dockerbin.attestations import read_image, take_files
 from pytest_dockerbin.buildx.build import build
 from pytest_dockerbin.buildx.command import ATTESTATION
@@ -15,6 +14,7 @@ from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
 from pytest_dockerbin.errors import CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
+from pytest_dockerbin.manifest import ARCHIVE, BuildRecord, Manifest
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.settings import CacheMode
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_dockerbin.artifact import FileRecord
     from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
+    from pytest_dockerbin.manifest import FileRecord
     from pytest_dockerbin.settings import Settings
     from pytest_dockerbin.shipment import BuildName
 
@@ -75,7 +75,8 @@ class Maker:
         """
         if self.settings.prebuilt:
             return self._copy(Prebuilt(self.settings.prebuilt), folder, job)
-        if self.settings.cache is CacheMode.SESSION:
+        built_only = job.spec.again and self.settings.cache is not CacheMode.ONLY
+        if self.settings.cache is CacheMode.SESSION or built_only:
             return self._build(folder, job)
         inputs = inputs_digest(job.spec)
         if inputs is None or self.entries is None:

@@ -16,8 +16,9 @@ from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.runner_spec import RunnerSpec
 
 if TYPE_CHECKING:
-    from pytest_dockerbin.artifact import Artifact, BuildRecord
+    from pytest_dockerbin.artifact import Artifact
     from pytest_dockerbin.errors import DockerbinError
+    from pytest_dockerbin.manifest import BuildRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
 

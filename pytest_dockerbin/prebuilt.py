@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from pytest_dockerbin.artifact import FileRecord
+    from pytest_dockerbin.manifest import FileRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.shipment import BuildName
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from pytest_dockerbin.artifact import Manifest
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.folders import is_folder
+from pytest_dockerbin.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_dockerbin.artifact import FileRecord
+    from pytest_dockerbin.manifest import FileRecord
 
 SCHEMA = 1
 _BLOCK = 1024 * 1024

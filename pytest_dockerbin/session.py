@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_dockerbin.artifact import Artifact, Manifest
+from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
 from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.entries import Entries
@@ -32,6 +32,7 @@ from pytest_dockerbin.errors import (
 from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.maker import Maker
+from pytest_dockerbin.manifest import Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.record import Record, names_in
@@ -189,6 +190,7 @@ class Builder:
             manifest=replace(found.manifest, platform=platform),
             runner=partial(self._runner_of, job.spec, platform, found.tree),
             default_binary=job.spec.binary,
+            again=partial(self._build_again, job.spec, platform),
         )
 
     def mend(self, platform: Platform) -> None:
@@ -278,7 +280,7 @@ class Builder:
 
     def _job(self, spec: BuildSpec, platform: Platform) -> Job:
         """Return what is built for a spec, once the hook had its say."""
-        if spec.appended:  # a part of one that the hook has seen, for a sysroot
+        if spec.appended or spec.again:  # of one that the hook has seen
             return Job.of(spec, platform, self.settings)
         if (spec, platform) not in self._specs:
             self._specs[spec, platform] = self._hooks.configure_build(spec, platform)
@@ -300,6 +302,13 @@ class Builder:
             self._hooks.verify_artifact(job.spec, artifact)
         except AssertionError as error:
             raise ArtifactError.refused(str(job.platform), str(error)) from None
+
+    def _build_again(self, spec: BuildSpec, platform: Platform) -> Artifact:
+        """Build what was built once more, every step, with no cache of any kind."""
+        if self.settings.prebuilt:
+            raise NotPrebuiltError.again()
+        fresh = replace(spec, no_cache=True, cache_from=(), cache_to=(), again=True)
+        return self.build(fresh, platform)
 
     def _build_while_waiting(self, asked: Job, others: Iterable[Job]) -> None:
         """Build other platforms for as long as another process builds the one asked for."""

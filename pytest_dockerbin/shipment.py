@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from pytest_dockerbin.artifact import FileRecord
 from pytest_dockerbin.errors import DockerbinError, SettingsError
+from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:

@@ -66,6 +66,8 @@ class BuildSpec:
         sysroot_target: the stage whose loader and libraries dynamic programs are run with.
         appended: instructions that are built as if they stood at the end of the Dockerfile; no
             setting of the user's.
+        again: whether this is built a second time, to be compared with the first; no setting of the
+            user's.
     """
 
     context: Path | str
@@ -94,6 +96,7 @@ class BuildSpec:
     verify: Verify = "platform"
     sysroot_target: str | None = None
     appended: str = ""
+    again: bool = False
 
     @property
     def dockerfile_text(self) -> str | None:

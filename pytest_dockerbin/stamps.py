@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pytest_dockerbin.artifact import Manifest
+    from pytest_dockerbin.manifest import Manifest
 
 Stamp = list[int]
 """Inode, size, mode and the times of content and inode in nanoseconds: what writing, chmod,

@@ -68,6 +68,22 @@ def read_elf(file: BinaryIO, header: Executable, size: int) -> BinaryInfo:
     )
 
 
+def sections(file: BinaryIO) -> list[tuple[str, int, int]]:
+    """Return the sections of an ELF file that are in it: name, offset and size in bytes.
+
+    A file whose sections can't be read has none here.
+    """
+    try:
+        found = ELFFile(file).iter_sections()
+        return [
+            (section.name, section["sh_offset"], section["sh_size"])
+            for section in islice(found, _MOST)
+            if section["sh_type"] not in ("SHT_NULL", "SHT_NOBITS")
+        ]
+    except Exception:  # noqa: BLE001 (whatever the library meets in a malformed file)
+        return []
+
+
 def _expect_whole(elf: ELFFile, size: int) -> None:
     """Raise unless all that the headers name is in the file: what is missing would pass checks."""
     tables = [(elf["e_phoff"], elf["e_phentsize"] * elf.num_segments())]

@@ -23,10 +23,10 @@ from pathlib import Path
 import pytest
 from rig import AMD64, DEADLINE, ERRORS, PROCESSES, Strace, calls_of, lives, wait_until
 
-from pytest_dockerbin.artifact import BuildRecord, Manifest
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.export import seal
 from pytest_dockerbin.locks import Waiting, hold, is_held
+from pytest_dockerbin.manifest import BuildRecord, Manifest
 from pytest_dockerbin.runners.tiny import tiny_program
 from pytest_dockerbin.session import Builder
 from pytest_dockerbin.settings import CacheMode, Settings

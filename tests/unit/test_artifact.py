@@ -7,9 +7,10 @@ from pathlib import Path
 import elf as make
 import pytest
 
-from pytest_dockerbin.artifact import Artifact, BuildRecord, FileRecord, Manifest
+from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.errors import ArtifactError, RunError
 from pytest_dockerbin.export import seal
+from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner
 

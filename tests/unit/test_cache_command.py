@@ -12,8 +12,8 @@ import time
 import pytest
 
 from pytest_dockerbin.__main__ import main
-from pytest_dockerbin.artifact import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.entries import Entries
+from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.store import SessionStore, default_root
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dockerbin.artifact import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.locks import Waiting
+from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.platforms import Platform
 
 PROCESSES = multiprocessing.get_context("spawn")

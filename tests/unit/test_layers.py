@@ -22,7 +22,16 @@ LAYERS = (
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
-    | {"checks", "comparison", "build_settings", "attestations", "hooks", "shipment"}
+    | {
+        "checks",
+        "comparison",
+        "build_settings",
+        "attestations",
+        "hooks",
+        "reproducibility",
+        "manifest",
+        "shipment",
+    }
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}

@@ -9,7 +9,6 @@ from pathlib import Path
 import elf as make
 import pytest
 
-from pytest_dockerbin.artifact import FileRecord
 from pytest_dockerbin.build_settings import build_spec
 from pytest_dockerbin.errors import (
     ArtifactError,
@@ -17,6 +16,7 @@ from pytest_dockerbin.errors import (
     SettingsError,
     WrongPlatformError,
 )
+from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.session import Builder

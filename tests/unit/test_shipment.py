@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.artifact import FileRecord
+from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.shipment import (
     BuildName,

@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 import pytest
 from linked import Linked
 
-from pytest_dockerbin.artifact import Artifact, BuildRecord, FileRecord, Manifest
+from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.errors import ArtifactError, EmptyExportError, SettingsError
+from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.spec import BuildSpec
 from pytest_dockerbin.sysroot import STAGE, Libraries, export_sysroot, find_stage
