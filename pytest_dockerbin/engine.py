@@ -203,9 +203,10 @@ def _unknown(context: str) -> SettingsError:
         files = Path(get_meta_dir()).glob("*/meta.json")  # ContextAPI would leave them open
         names = [json.loads(file.read_text())["Name"] for file in files]
         return SettingsError.unknown("docker context", context, ["default", *names])
+    folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
     return SettingsError(
         f"docker context {context!r}: docker-py reads contexts where there is a config.json only; "
-        "make one: echo '{}' > ~/.docker/config.json"
+        f"make one: echo '{{}}' > {folder}/config.json"
     )
 
 
