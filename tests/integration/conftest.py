@@ -85,6 +85,14 @@ class Project:
 
 
 @pytest.fixture(scope="session")
+def containerd_store() -> bool:
+    """Whether the engine keeps its images with containerd."""
+    info = ["docker", "info", "--format={{json .DriverStatus}}"]
+    said = subprocess.run(info, check=True, capture_output=True, text=True).stdout
+    return "io.containerd.snapshotter" in said
+
+
+@pytest.fixture(scope="session")
 def second_engine() -> Iterator[str]:
     """The address of another engine than that of docker: one of another machine's, for a test."""
     missing = pytest.fail if os.environ.get("CI") else pytest.skip
