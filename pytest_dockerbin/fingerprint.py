@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.dockerignore import IgnoreRules, InvalidPatternError
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.secret import files as secret_files
+from pytest_dockerbin.spec import linked_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +92,7 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
         "context": context,
         "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
+        "linked": {one.name: fingerprint_inputs(one.spec) for one in spec.linked},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -163,6 +165,8 @@ def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list
 
 
 def _named_context(where: str, secrets: Inodes) -> list[str]:
+    if linked_target(where):
+        return [where]
     scheme, separator, rest = where.partition("://")
     if not separator:
         return _context(Path(where), secrets)

@@ -77,6 +77,15 @@ def stage_names(build: list[str], stdin: Path | None) -> list[str] | None:
 
 def missing_part() -> EngineError | None:
     """Look, after a failure, which part of docker is missing; nothing is probed before."""
+    missing = missing_buildx()
+    if missing:
+        return missing
+    said_by_engine = unreachable()
+    return EngineError.no_daemon(said_by_engine) if said_by_engine else None
+
+
+def missing_buildx() -> EngineError | None:
+    """Look whether the docker command or its buildx plugin is missing; a daemon is not asked."""
     docker = shutil.which("docker")
     if docker is None:
         return EngineError.no_docker()
@@ -90,5 +99,4 @@ def missing_part() -> EngineError | None:
     if version.returncode:
         said = (version.stderr or version.stdout).strip() or f"exit code {version.returncode}"
         return EngineError.no_buildx(said.partition("\n")[0].strip())
-    said_by_engine = unreachable()
-    return EngineError.no_daemon(said_by_engine) if said_by_engine else None
+    return None

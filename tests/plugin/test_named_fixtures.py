@@ -98,7 +98,7 @@ def test_a_fixture_that_overrides_a_named_build_is_left_alone(pytester):
     [
         ("'server', traget='bin'", "unknown build setting 'traget'; did you mean 'target'?"),
         ("'server', target=3", "target=3: expected the name of a stage"),
-        ("3", "context=3: expected a folder"),
+        ("3", "context=3: expected a folder, *"),
     ],
 )
 def test_a_wrong_setting_is_told_at_its_line(pytester, call, said):

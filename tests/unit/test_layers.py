@@ -22,18 +22,20 @@ LAYERS = (
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
-    | {"checks", "comparison", "build_settings", "attestations", "hooks"}
+    | {"checks", "comparison", "build_settings", "attestations", "hooks", "bake_target"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record"}
     | {
         "buildx",
+        "buildx.bake",
         "buildx.build",
         "buildx.caches",
         "buildx.command",
         "buildx.diagnosis",
         "buildx.docker",
+        "buildx.linked",
     }
     | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
@@ -55,6 +57,7 @@ OUTSIDE = {
     "docker": {"engine"},
     "filelock": {"locks"},
     "subprocess": {
+        "buildx.bake",
         "buildx.docker",
         "buildx.inventory",
         "buildx.process",
