@@ -270,8 +270,7 @@ class Suite:
         record["error"] = "interrupted"  # unless it is known better
         self.builds[key, str(platform)] = record
         try:
-            others = [other for other in self.wanted if other != platform]
-            artifact = self.builder.build(spec, platform, others=others)
+            artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
         except DockerbinError as error:
             record["error"] = type(error).__name__
             raise
@@ -283,6 +282,16 @@ class Suite:
             "source": artifact.build.source,
         }
         return artifact
+
+    def _others(self, spec: BuildSpec, platform: Platform) -> list[Platform]:
+        """Return the other platforms for which this session may want a build."""
+        others = [other for other in self.wanted if other != platform]
+        if spec.baked is None:
+            return others
+        of_target = self.builder.bake(spec.baked.files, spec.baked.target).platforms(
+            spec.baked.target
+        )
+        return [other for other in others if other in of_target]
 
     def _defaults(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Return the ini file's settings under those of ``dockerbin_defaults``."""

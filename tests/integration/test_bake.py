@@ -371,6 +371,41 @@ def test_a_target_that_is_the_context_of_another_is_built_with_it(bake):
     assert not any("canary" in word for call in built for word in call)
 
 
+def test_a_build_with_linked_targets_can_have_every_setting(bake):
+    """What is said beside the file, too."""
+    bake.pytester.path.joinpath("app", "docker-bake.hcl").write_text(LINKED)
+    bake.pytester.path.joinpath("app", "limit.Dockerfile").write_text(
+        "# syntax=docker/dockerfile:1\nFROM base AS stage\n"
+        'RUN ["/busybox", "sh", "-c", "ulimit -n > /limit"]\n'
+    )
+    bake.pytester.makepyfile(
+        """
+        import tarfile
+        import pytest
+
+        @pytest.mark.dockerbin(
+            bake="app/docker-bake.hcl",
+            target="app",
+            dockerfile="app/limit.Dockerfile",
+            frontend="builtin",
+            exporter="tar",
+            labels={"a": "b ${c}"},
+            shm_size="64m",
+            ulimits={"nofile": (64, 128)},
+            network="none",
+            no_cache_filter=["stage"],
+            pull=True,
+            cache_to=["type=inline"],
+            cache_from=["type=local,src=none"],
+        )
+        def test_x(dockerbin):
+            with tarfile.open(dockerbin.path) as archive:
+                assert archive.extractfile("limit").read() == b"64\\n"
+        """
+    )
+    bake.run(env={"TOKEN": "canary"}).assert_outcomes(passed=1)
+
+
 def test_results_of_linked_targets_are_used_again_until_one_changes(bake):
     file = bake.pytester.path / "app" / "docker-bake.hcl"
     file.write_text(LINKED)
@@ -422,15 +457,13 @@ def test_a_step_of_a_linked_target_that_fails_is_told(bake):
         ("target='ap-1'", "*docker-bake.hcl: * target 'ap-1'*"),
         ("bake='none.hcl'", "*bake: there is no file '*none.hcl'*"),
         ("bake='app/wrong.hcl'", "*wrong.hcl: *nonsense*"),
-        ("bake='app/privileged.hcl', target='app'", "*target 'app': entitlements: *insecure*"),
+        ("bake='app/large.hcl', target='app'", "*large.hcl: invalid value large *shm-size*"),
     ],
 )
 def test_a_mistake_is_one_line(bake, settings, said):
     app = bake.pytester.path / "app"
     app.joinpath("wrong.hcl").write_text('target "default" {\n  context = nonsense\n}\n')
-    app.joinpath("privileged.hcl").write_text(
-        'target "app" {\n  entitlements = ["security.insecure"]\n}\n'
-    )
+    app.joinpath("large.hcl").write_text('target "app" {\n  shm-size = "large"\n}\n')
     bake.pytester.makeini("[pytest]\ndockerbin_bake = app/docker-bake.hcl\n")
     bake.pytester.makepyfile(
         f"""
