@@ -79,9 +79,13 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         CannotFingerprintError: a context is remote or an image without a digest, a file can't be
             read or sent, or .dockerignore is one that BuildKit refuses.
     """
+    secrets = secret_files(tuple(secret for each in spec.all for secret in each.secrets))
+    return _inputs(spec, secrets)
+
+
+def _inputs(spec: BuildSpec, secrets: Inodes) -> str:
     if isinstance(spec.context, str):
         raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
-    secrets = secret_files(spec.secrets)
     if spec.is_archive:
         dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
     else:
@@ -92,7 +96,7 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
         "context": context,
         "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
-        "linked": {one.name: fingerprint_inputs(one.spec) for one in spec.linked},
+        "linked": {one.name: _inputs(one.spec, secrets) for one in spec.linked},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

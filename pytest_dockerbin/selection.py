@@ -305,8 +305,11 @@ def _builds(
             for name, platforms in targets.items()
         ]
 
-    own = variants(build_marks(definition), named=False)
-    asked = {"dockerbin": own} if _is_ours_to_parametrise(metafunc, "dockerbin") else {}
+    settings_of_marks = build_marks(definition)
+    one = _is_ours_to_parametrise(metafunc, "dockerbin")
+    needed = one or _is_ours_to_parametrise(metafunc, "dockerbin_matrix")
+    own = variants(settings_of_marks, named=False) if needed else []
+    asked = {"dockerbin": own} if one else {}
     for name, function in fixtures.items():
         settings = getattr(function, _NAMED, None)
         if settings is not None and not is_parametrised(definition, name):

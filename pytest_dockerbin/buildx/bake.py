@@ -55,7 +55,8 @@ def _bake(files: tuple[Path, ...], words: list[str]) -> subprocess.CompletedProc
         cwd=files[0].parent,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
         timeout=120,
     )
@@ -80,7 +81,7 @@ def _failure(files: tuple[Path, ...], target: str | None, said: str) -> Dockerbi
 
 
 def _targets(files: tuple[Path, ...]) -> list[str]:
-    """Return the names of all targets and groups; none where buildx can't tell, before 0.20."""
+    """Return the names of all targets and groups; none where buildx is too old to tell."""
     run = _bake(files, ["--progress=quiet", "--list=type=targets,format=json"])
     try:
         return [target["name"] for target in json.loads(run.stdout)]

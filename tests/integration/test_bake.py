@@ -477,6 +477,7 @@ def test_a_mistake_is_one_line(bake, settings, said):
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([said])
     result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*another exception*")
     assert bake.builds() == []
 
 
