@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.secret import VARIABLE, Secret
-from pytest_dockerbin.spec import BuildSpec, Exporter, is_remote
+from pytest_dockerbin.spec import BuildSpec, Exporter, is_remote, linked_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_dockerbin.secret import Secrets, Source
-    from pytest_dockerbin.spec import Pairs, Verify
+    from pytest_dockerbin.spec import Baked, Linked, Pairs, Verify
 
 # Docker's grammars: an image reference's path component (buildx names contexts like images),
 # a build argument (an environment variable's name), a stage's name or number, a size
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a bake file, too
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _CONTEXT_NAME = re.compile(r"[a-z0-9][A-Za-z0-9_.:/@-]*")
-_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?[bkmgtp]?b?", re.IGNORECASE)
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmgtp]i?)?b?", re.IGNORECASE)
 _LIMIT = re.compile(r"(-1|[0-9]+)(:(-1|[0-9]+))?")
 _ULIMIT = re.compile(r"[a-z]+")
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_.-]*")
@@ -87,12 +88,29 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
     return settings
 
 
-def build_spec(settings: Mapping[str, Any], *, built: bool = True) -> BuildSpec:
-    """Make a spec of settings that `read_settings` has read.
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings and, above them, those of a nearer place.
+
+    A bake file says itself what is built, so what a farther place says of that does not count.
+    """
+    what = ("context", "dockerfile", "target") if "bake" in above else ()
+    return {**{name: below[name] for name in below if name not in what}, **above}
+
+
+def build_spec(
+    settings: Mapping[str, Any],
+    *,
+    built: bool = True,
+    linked: tuple[Linked, ...] = (),
+    baked: Baked | None = None,
+) -> BuildSpec:
+    """Make a spec of settings that `read_settings` has read; those of ``bake`` are not followed.
 
     Args:
         settings: names and values.
         built: whether it is for a build, so that context and Dockerfile must be there.
+        linked: the bake targets that are contexts of it.
+        baked: the bake target that it is.
 
     Raises:
         SettingsError: there is no context, or no Dockerfile at the place named; or two settings
@@ -124,7 +142,10 @@ def build_spec(settings: Mapping[str, Any], *, built: bool = True) -> BuildSpec:
         if name not in ("attests", "provenance", "sbom")
     }
     wanted = tuple((kind, pairs) for kind, pairs in sorted(attests.items()) if pairs is not False)
-    spec = BuildSpec(**{**own, "context": context, "dockerfile": dockerfile, "attests": wanted})
+    if "bake" in own:
+        raise SettingsError("bake: a bake file can be named where a build begins, not here")
+    given_so_far = {**own, "context": context, "dockerfile": dockerfile, "attests": wanted}
+    spec = BuildSpec(**given_so_far, linked=linked, baked=baked)
     _refuse_what_excludes_another(spec)
     return spec
 
@@ -153,6 +174,20 @@ def _refuse_what_excludes_another(spec: BuildSpec) -> None:
                 raise SettingsError(f"{name} needs a Dockerfile of this machine, to be changed")
     if spec.exporter in ("docker", "tar") and spec.attests:
         raise SettingsError(f"exporter: {spec.exporter!r} holds no attestations; 'oci' does")
+    _refuse_what_linked_targets_exclude(spec)
+
+
+def _refuse_what_linked_targets_exclude(spec: BuildSpec) -> None:
+    known = {one.name for one in spec.linked}
+    for name, where in spec.build_contexts:
+        target = linked_target(where)
+        if target is not None and target not in known:
+            raise SettingsError(f"build_contexts: {name!r}: {where!r} needs a bake file")
+    # what bake itself can't do
+    if spec.linked and any(each.is_archive for each in spec.all):
+        raise SettingsError("context: a build with linked targets needs folders or URLs")
+    if spec.linked and spec.cgroup_parent:
+        raise SettingsError("cgroup_parent: a build with linked targets can't have one")
 
 
 class _ExpectedError(ValueError):
@@ -196,6 +231,14 @@ def _context(value: object, base: Path) -> Path | str:
     if isinstance(value, str) and is_remote(value):
         return _text(value, what)
     return _path(value, base, what)
+
+
+def _bake(value: object, base: Path) -> tuple[Path, ...]:
+    what = "the path of a bake file, or a list of them"
+    files = value if isinstance(value, (list, tuple)) else (value,)
+    if not files:
+        raise _ExpectedError(what)
+    return tuple(_path(file, base, what) for file in files)
 
 
 def _dockerfile(value: object, base: Path) -> NamedPath | str:
@@ -312,7 +355,9 @@ def _build_contexts(value: object, base: Path) -> Pairs:
     pairs = {}
     for key, item in _pairs(value, what):
         name = _text(key, what, _CONTEXT_NAME)
-        if isinstance(item, str) and (is_remote(item) or "://" in item):
+        if isinstance(item, str) and linked_target(item):
+            pairs[name] = _text(item, what)
+        elif isinstance(item, str) and (is_remote(item) or "://" in item):
             pairs[name] = _context_reference(_text(item, what), base)
         else:
             folder = _path(item, base, what)
@@ -474,7 +519,8 @@ def _attestation(value: object, what: str) -> Pairs | bool:
 _READERS: dict[str, Callable[[object, Path], Any]] = {
     "context": _context,
     "dockerfile": _dockerfile,
-    "target": _plain("the name of a stage", _STAGE),
+    "bake": _bake,
+    "target": _plain("the name of a stage", _TARGET),
     "build_args": _values("a mapping of names to text, numbers or booleans", _ARGUMENT),
     "build_contexts": _build_contexts,
     "secrets": _secrets,

@@ -112,12 +112,12 @@ def read_output(config: pytest.Config) -> Path | None:
 
 
 def read_build_defaults(config: pytest.Config) -> dict[str, Any]:
-    """Return the ini file's build settings, typed; the context is the rootdir unless given.
+    """Return the ini file's build settings, typed.
 
     Raises:
         SettingsError: a value is none of those allowed.
     """
-    found: dict[str, Any] = {"context": str(config.rootpath)}
+    found: dict[str, Any] = {}
     for name in BUILD_SETTINGS:
         value = config.getini(ini_key(name))
         if value not in (None, "", []):

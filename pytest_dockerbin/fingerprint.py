@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.dockerignore import IgnoreRules, InvalidPatternError
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.secret import files as secret_files
+from pytest_dockerbin.spec import linked_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +79,13 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         CannotFingerprintError: a context is remote or an image without a digest, a file can't be
             read or sent, or .dockerignore is one that BuildKit refuses.
     """
+    secrets = secret_files(tuple(secret for each in spec.all for secret in each.secrets))
+    return _inputs(spec, secrets)
+
+
+def _inputs(spec: BuildSpec, secrets: Inodes) -> str:
     if isinstance(spec.context, str):
         raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
-    secrets = secret_files(spec.secrets)
     if spec.is_archive:
         dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
     else:
@@ -91,6 +96,7 @@ def fingerprint_inputs(spec: BuildSpec) -> str:
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
         "context": context,
         "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
+        "linked": {one.name: _inputs(one.spec, secrets) for one in spec.linked},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -163,6 +169,8 @@ def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list
 
 
 def _named_context(where: str, secrets: Inodes) -> list[str]:
+    if linked_target(where):
+        return [where]
     scheme, separator, rest = where.partition("://")
     if not separator:
         return _context(Path(where), secrets)

@@ -79,26 +79,27 @@ def dockerbin_build(request: pytest.FixtureRequest, dockerbin_defaults: Mapping[
     """A function that builds what a test asks for, and returns its Artifact.
 
     ``dockerbin_build(context, *, platform=None, **build settings)``. Relative paths are relative
-    to the file that calls it. A failed build raises BuildError.
+    to the file that calls it. Without a context it is the one that the defaults or a bake file
+    say. A failed build raises BuildError.
     """
     suite = _suite(request)
 
     def build(
-        context: str | os.PathLike[str],
+        context: str | os.PathLike[str] | None = None,
         *,
         platform: str | Platform | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> Artifact:
         __tracebackhide__ = True
         caller = Path(sys._getframe(1).f_code.co_filename)  # noqa: SLF001 (the way to know the caller)
-        given = {**settings, "context": context}
+        given = _with_context(settings, context)
         return suite.build(given, dockerbin_defaults, platform, base=caller.parent)
 
     return build
 
 
 def fixture(
-    context: str | os.PathLike[str],
+    context: str | os.PathLike[str] | None = None,
     *,
     name: str | None = None,
     **settings: Any,  # noqa: ANN401
@@ -113,8 +114,9 @@ def fixture(
     for each of its platforms.
 
     Args:
-        context: the folder that is sent to BuildKit. Relative paths, here and in ``settings``, are
-            relative to the file that calls this.
+        context: the folder that is sent to BuildKit; when None the one that a bake file or the
+            defaults say. Relative paths, here and in ``settings``, are relative to the file that
+            calls this.
         name: the fixture's name; without it that of the variable that it is assigned to.
         settings: build settings, above those of ``dockerbin_defaults`` and the ini file.
 
@@ -130,7 +132,7 @@ def fixture(
 
     caller = sys._getframe(1)  # noqa: SLF001 (the way to know the caller)
     base = Path(caller.f_code.co_filename).parent
-    given = {**settings, "context": context}
+    given = _with_context(settings, context)
     read = read_settings(given, base=base, where="pytest_dockerbin.fixture")
 
     def named_build(
@@ -139,16 +141,27 @@ def fixture(
         dockerbin_defaults: Mapping[str, Any],
     ) -> Artifact:
         assert request.fixturename is not None  # noqa: S101 (a fixture's own request has it)
+        # one of them where a bake file's group has several
+        settings = getattr(getattr(request, "param", None), "settings", read)
         return _suite(request).named(
-            request.fixturename, read, dockerbin_defaults, dockerbin_platform
+            request.fixturename, dict(settings), dockerbin_defaults, dockerbin_platform
         )
 
-    target = f", stage {read['target']}" if "target" in read else ""
-    named_build.__doc__ = f"What {str(context)!r}{target} exports for this test's platform."
+    given_place = context or settings.get("bake")
+    what = repr(str(given_place)) if given_place else "the default build"
+    if "target" in read:
+        what += f", {'target' if 'bake' in read else 'stage'} {read['target']}"
+    named_build.__doc__ = f"What {what} exports for this test's platform."
     named_build.__module__ = caller.f_globals["__name__"]  # where `pytest --fixtures` lists it
     function = as_named_build(named_build, read)
     # static: in a class it is no method
     return pytest.fixture(scope="session", name=name)(staticmethod(function))
+
+
+def _with_context(
+    settings: Mapping[str, Any], context: str | os.PathLike[str] | None
+) -> dict[str, Any]:
+    return dict(settings) if context is None else {**settings, "context": context}
 
 
 def _suite(request: pytest.FixtureRequest) -> Suite:

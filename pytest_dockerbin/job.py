@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.secret import kind
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # settings that a stored result does not depend on, and those whose paths lead to what is digested
 _NOT_IN_KEY = {"context", "dockerfile", "build_contexts", "no_cache", "pull"}
-_NOT_IN_KEY |= {"binary", "sysroot_target", "no_cache_filter", "cache_from", "cache_to"}
+_NOT_IN_KEY |= {"binary", "sysroot_target", "no_cache_filter", "cache_from", "cache_to", "baked"}
 
 # what docker and buildx take from the environment: which engine, and the files' times
 _VARIABLES = ("DOCKER_HOST", "DOCKER_CONTEXT", "SOURCE_DATE_EPOCH")
@@ -40,7 +40,9 @@ class Job:
     @property
     def wants_fresh(self) -> bool:
         """Whether an earlier result must not serve: all steps again, or newer base images."""
-        return self.spec.no_cache or self.spec.pull or bool(self.spec.no_cache_filter)
+        return any(
+            spec.no_cache or spec.pull or bool(spec.no_cache_filter) for spec in self.spec.all
+        )
 
     @property
     def name(self) -> str:
@@ -53,11 +55,7 @@ class Job:
         Paths are left out, since what they lead to is in the digest ``inputs``: two checkouts of
         the same content share a result. Of secrets it has ids and kinds, as BuildKit's has ids.
         """
-        asked = {
-            name: value for name, value in self.spec.to_json().items() if name not in _NOT_IN_KEY
-        }
-        asked["secrets"] = [[name, kind(source)] for name, source in self.spec.secrets]
-        asked["ssh"] = [name for name, _ in self.spec.ssh]
+        asked = _settings(self.spec)
         builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
         around = [os.environ.get(name) for name in _VARIABLES]
         text = json.dumps([asked, builder, around, str(self.platform), inputs], sort_keys=True)
@@ -65,3 +63,12 @@ class Job:
 
     def __str__(self) -> str:
         return f"{self.platform} {self.spec.label()}"
+
+
+def _settings(spec: BuildSpec) -> dict[str, Any]:
+    """Return what a stored result depends on beside its inputs, as JSON values."""
+    asked = {name: value for name, value in spec.to_json().items() if name not in _NOT_IN_KEY}
+    asked["secrets"] = [[name, kind(source)] for name, source in spec.secrets]
+    asked["ssh"] = [name for name, _ in spec.ssh]
+    asked["linked"] = [[one.name, one.platforms, _settings(one.spec)] for one in spec.linked]
+    return asked

@@ -149,8 +149,9 @@ class Maker:
 
     def _build(self, folder: Path, job: Job, source: str = "built") -> Manifest:
         options = self.find_builder(job.spec.builder)
-        undeclared = undeclared_arguments(text_of(job.spec) or "", dict(job.spec.build_args))
-        for name in undeclared:
+        # bake targets inherit arguments that are meant for others
+        given = {} if job.spec.baked else dict(job.spec.build_args)
+        for name in undeclared_arguments(text_of(job.spec) or "", given):
             line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
             self.warn(line, line)
         tree = folder / "tree"

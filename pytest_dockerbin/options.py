@@ -97,6 +97,7 @@ _WITHOUT_INI_KEY = ("no-cache", "output", "prebuilt")
 
 # build settings that can be defaults of a whole project, with the type of their ini key
 BUILD_SETTINGS = {
+    "bake": ("args", "bake file, or several, whose target is built; target is its name"),
     "context": ("string", "folder that is sent to BuildKit, or a URL (default: the rootdir)"),
     "dockerfile": ("string", "the Dockerfile (default: Dockerfile in the context), or its text"),
     "target": ("string", "stage to export (default: the last one)"),

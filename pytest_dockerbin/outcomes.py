@@ -84,7 +84,7 @@ def usage_error(error: SettingsError) -> NoReturn:
 
 def collection_error(error: DockerbinError) -> NoReturn:
     """Make the module that is being collected an error, in one line."""
-    pytest.fail(_with_hint(error), pytrace=False)
+    raise pytest.fail.Exception(_with_hint(error), pytrace=False) from None
 
 
 def _with_hint(error: DockerbinError) -> str:

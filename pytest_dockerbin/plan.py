@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_dockerbin.build_settings import build_spec
-from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.selection import BuildMarks
 from pytest_dockerbin.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pytest
 
+    from pytest_dockerbin.suite import Suite
 
-def plan(items: Iterable[pytest.Item], defaults: Mapping[str, Any]) -> list[str]:
+
+def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     """Return a table of builds: a line for each, with the platforms that tests ask for.
 
     What an overridden ``dockerbin_defaults`` says, and what a test builds with
@@ -24,14 +25,14 @@ def plan(items: Iterable[pytest.Item], defaults: Mapping[str, Any]) -> list[str]
 
     Args:
         items: the collected tests; those that are skipped ask for nothing.
-        defaults: the ini file's build settings.
+        suite: knows the builds of fixtures.
     """
     builds: dict[tuple[str, str], set[str]] = {}
     for item in items:
         if item.get_closest_marker("skip"):
             continue
         for name, marks, platforms in _asked(item):
-            found = builds.setdefault((name, _described(name, marks, defaults)), set())
+            found = builds.setdefault((name, _described(name, marks, suite)), set())
             found.update(map(str, platforms))
         if "dockerbin_build" in getattr(item, "fixturenames", ()):
             builds["dockerbin_build", "what its tests ask for"] = set()
@@ -55,14 +56,12 @@ def _asked(item: pytest.Item) -> Iterator[tuple[str, BuildMarks, tuple[Platform,
         yield "dockerbin", marks, platforms
 
 
-def _described(name: str, marks: BuildMarks, defaults: Mapping[str, Any]) -> str:
+def _described(name: str, marks: BuildMarks, suite: Suite) -> str:
     plain = name == "dockerbin"
     if plain and marks.overridden:
         return "what dockerbin_defaults says"
-    # as when it is built: another context has a Dockerfile of its own
-    below = {key: value for key, value in defaults.items() if plain or key != "dockerfile"}
     try:
-        label = build_spec({**below, **dict(marks.settings)}).label()
-    except SettingsError as error:
+        label = suite.planned(marks, named=not plain).label()
+    except DockerbinError as error:
         label = error.summary
     return f"{label}, and what dockerbin_defaults says" if marks.overridden else label

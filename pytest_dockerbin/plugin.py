@@ -94,7 +94,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     _use(metafunc.config)
     try:
         suite = suite_of(metafunc.config)
-        parametrise(metafunc, suite.selection, suite.auto_platforms)
+        parametrise(metafunc, suite.selection, suite.auto_platforms, suite.bake_targets)
     except DockerbinError as error:
         collection_error(error)
 

@@ -64,7 +64,7 @@ def _changed(spec: BuildSpec, read: Mapping[str, Any], added: set[str]) -> Build
             settings[name] = tuple(sorted((*kept, *value), key=itemgetter(0)))
         else:
             settings[name] = value
-    return build_spec(settings)
+    return build_spec(settings, linked=spec.linked, baked=spec.baked)
 
 
 def _build_started(config: pytest.Config, spec: BuildSpec, platform: Platform) -> None:

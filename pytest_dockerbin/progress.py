@@ -24,6 +24,8 @@ _EXCERPT = re.compile(
 _ERROR = re.compile(r"^ERROR: (?P<text>.*)\Z", re.MULTILINE | re.DOTALL)
 _BEGINNING = re.compile(r'\{\s*("|\}|\Z)')  # of an object, rather than of text in braces
 _TAIL = 20
+# bake puts the target's name first: [app build 2/4], [app internal], and [app] before other work
+_STEP = re.compile(r"\[(?!(\S+ )?internal\]|[\w.-]+\] (?:exporting|resolving|sending))")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]|\x1b")
 
 
@@ -82,8 +84,7 @@ class BuildLog:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps that the Dockerfile asks for: ``[build 2/4] RUN ...``, not BuildKit's own."""
-        named = (step for step in self._steps.values() if step.name.startswith("["))
-        return tuple(step for step in named if not step.name.startswith("[internal]"))
+        return tuple(step for step in self._steps.values() if _STEP.match(step.name))
 
     @property
     def failed(self) -> Step | None:

@@ -183,7 +183,7 @@ class Reporter:
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | list[str] | None:
         """Print the header when it was not wanted before collection; or what would be built."""
         if self._config.option.collectonly and self._config.get_verbosity() > 0:
-            return plan(items, suite_of(self._config).build_defaults)
+            return plan(items, suite_of(self._config))
         if self._is_silent() or given(self._config, "platforms") is not None:
             return None
         return header(self._config)

@@ -2,7 +2,7 @@
 
 The rules, nearest first: the ``platform`` markers of the nearest node that has any; the list of
 ``--dockerbin-platforms`` or its variable, which narrows a marked test and is all of an unmarked
-one's; the ini list; the native platform.
+one's; the ini list; those that the bake file says for what the test builds; the native platform.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import chain, product
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pytest
 
@@ -55,10 +56,34 @@ class BuildMarks(NamedTuple):
     overridden: bool
 
 
+class BakeTargets(Protocol):
+    """Gives the bake targets that a build stands for, each with its platforms; or None."""
+
+    def __call__(
+        self, settings: Mapping[str, Any], *, named: bool
+    ) -> Mapping[str, tuple[Platform, ...]] | None:
+        """See `Suite.bake_targets`."""
+
+
+class _Variant(NamedTuple):
+    """One of the builds that a fixture of a test is.
+
+    Attributes:
+        marks: the fixture's parameter.
+        name: for the test's id, where there are several.
+        platforms: those that its bake file says.
+    """
+
+    marks: BuildMarks
+    name: str = ""
+    platforms: tuple[Platform, ...] = ()
+
+
 def choose(
     marks: Iterable[pytest.Mark],
     selection: Selection,
     auto: Callable[[], tuple[Platform, ...]],
+    baked: tuple[Platform, ...] = (),
 ) -> Choice:
     """Return the platforms of a test.
 
@@ -66,12 +91,14 @@ def choose(
         marks: the ``platform`` markers of the nearest node that has any.
         selection: the session's.
         auto: gives the platforms of the word ``auto``.
+        baked: those that a bake file says for what the test builds.
 
     Raises:
         SettingsError: a marker names what is no platform.
     """
     marks = tuple(marks)
-    everything = _expand(selection.words, (), auto)
+    by_default = selection.source == "default"
+    everything = baked if by_default and baked else _expand(selection.words, (), auto)
     if not marks:
         if everything:
             return Choice(everything)
@@ -207,39 +234,108 @@ def _listed(platforms: Iterable[Platform]) -> str:
 
 
 def parametrise(
-    metafunc: pytest.Metafunc, selection: Selection, auto: Callable[[], tuple[Platform, ...]]
+    metafunc: pytest.Metafunc,
+    selection: Selection,
+    auto: Callable[[], tuple[Platform, ...]],
+    bake_targets: BakeTargets,
 ) -> None:
-    """Run a test of ours once for each of its platforms.
+    """Run a test of ours once for each of its platforms, and for each target of a bake file.
 
     Hidden parameters, without a place in the test's id, carry what a fixture of session scope can't
     ask the test for: its build markers, where it stands, all platforms of ``dockerbin_matrix``.
 
     Raises:
-        SettingsError: a marker can't be understood.
+        SettingsError: a marker can't be understood, or there is no such bake file or target.
     """
     definition = metafunc.definition
-    names = metafunc.fixturenames
-    choice = choose(marks_of_nearest_node(definition, "platform"), selection, auto)
+    platform_marks = tuple(marks_of_nearest_node(definition, "platform"))
+
+    def chosen(variants: Iterable[_Variant]) -> Choice:
+        baked = [variant.platforms for variant in variants if variant.platforms]
+        common = [p for p in dict.fromkeys(chain(*baked)) if all(p in each for each in baked)]
+        return choose(platform_marks, selection, auto, tuple(common))
+
+    own, asked = _builds(metafunc, bake_targets)
+    runs = [(variants, chosen(variants)) for variants in product(*asked.values())]
+    by_platform = _is_ours_to_parametrise(metafunc, "dockerbin_platform")
+    if len(runs) == 1:
+        ((variants, choice),) = runs
+        if by_platform:
+            _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
+        for name, variant in zip(asked, variants, strict=True):
+            _parametrise(metafunc, name, [variant.marks], [pytest.HIDDEN_PARAM])
+    elif by_platform:
+        _parametrise(metafunc, ("dockerbin_platform", *asked), *_joint_params(runs))
+    else:
+        marks = [tuple(variant.marks for variant in variants) for variants, _ in runs]
+        _parametrise(metafunc, tuple(asked), marks, [_joined(variants) for variants, _ in runs])
+    if _is_ours_to_parametrise(metafunc, "dockerbin_matrix"):
+        params = [
+            pytest.param((choice.platforms, variant.marks), marks=_skip_marks(choice))
+            for variant in own
+            for choice in (chosen([variant]),)
+        ]
+        ids = [variant.name or pytest.HIDDEN_PARAM for variant in own]
+        _parametrise(metafunc, "dockerbin_matrix", params, ids)
+
+
+def _is_ours_to_parametrise(metafunc: pytest.Metafunc, argument: str) -> bool:
+    return argument in metafunc.fixturenames and not is_parametrised(metafunc.definition, argument)
+
+
+def _builds(
+    metafunc: pytest.Metafunc, bake_targets: BakeTargets
+) -> tuple[list[_Variant], dict[str, list[_Variant]]]:
+    """Return the builds that a test's markers say, and those of each fixture that it asks for."""
+    definition = metafunc.definition
     fixtures = _fixtures(metafunc)
     scope = definition.parent.nodeid if definition.parent else ""
     defaults = fixtures.get("dockerbin_defaults")
     overridden = defaults is not None and not is_ours(defaults)
 
-    def build(settings: Mapping[str, Any]) -> BuildMarks:
-        return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
+    def variants(settings: Mapping[str, Any], *, named: bool) -> list[_Variant]:
+        def marks(settings: Mapping[str, Any]) -> BuildMarks:
+            return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
 
-    marks = build(build_marks(definition))
-    if "dockerbin_platform" in names and not is_parametrised(definition, "dockerbin_platform"):
-        _parametrise(metafunc, "dockerbin_platform", *_platform_params(choice))
-    if "dockerbin" in names and not is_parametrised(definition, "dockerbin"):
-        _parametrise(metafunc, "dockerbin", [marks], [pytest.HIDDEN_PARAM])
+        targets = bake_targets(settings, named=named) or {"": ()}
+        if len(targets) == 1:
+            return [_Variant(marks(settings), "", *targets.values())]
+        return [
+            _Variant(marks({**settings, "target": name}), name, platforms)
+            for name, platforms in targets.items()
+        ]
+
+    settings_of_marks = build_marks(definition)
+    one = _is_ours_to_parametrise(metafunc, "dockerbin")
+    needed = one or _is_ours_to_parametrise(metafunc, "dockerbin_matrix")
+    own = variants(settings_of_marks, named=False) if needed else []
+    asked = {"dockerbin": own} if one else {}
     for name, function in fixtures.items():
         settings = getattr(function, _NAMED, None)
         if settings is not None and not is_parametrised(definition, name):
-            _parametrise(metafunc, name, [build(settings)], [pytest.HIDDEN_PARAM])
-    if "dockerbin_matrix" in names and not is_parametrised(definition, "dockerbin_matrix"):
-        value = pytest.param((choice.platforms, marks), marks=_skip_marks(choice))
-        _parametrise(metafunc, "dockerbin_matrix", [value], [pytest.HIDDEN_PARAM])
+            asked[name] = variants(settings, named=True)
+    return own, asked
+
+
+def _joined(variants: Iterable[_Variant]) -> str:
+    return "-".join(variant.name for variant in variants if variant.name)
+
+
+def _joint_params(
+    runs: Iterable[tuple[tuple[_Variant, ...], Choice]],
+) -> tuple[list[Any], list[str]]:
+    """Return parameters of platform and builds together: targets may differ in platforms."""
+    found: list[tuple[str, Any]] = []
+    for variants, choice in runs:
+        marks = [variant.marks for variant in variants]
+        for param, name in zip(*_platform_params(choice), strict=True):
+            skips = _skip_marks(choice)
+            value = param.values[0] if skips else param
+            test_id = f"{name}-{_joined(variants)}"
+            found.append((name, pytest.param(value, *marks, id=test_id, marks=skips)))
+    order = list(dict.fromkeys(name for name, _ in found))
+    found.sort(key=lambda each: order.index(each[0]))  # as without targets: by platform
+    return [param for _, param in found], [param.id for _, param in found]
 
 
 def _platform_params(choice: Choice) -> tuple[list[Any], list[str]]:
@@ -254,5 +350,7 @@ def _skip_marks(choice: Choice) -> list[pytest.MarkDecorator]:
     return [pytest.mark.skip(f"dockerbin: {choice.skipped}")] if choice.skipped else []
 
 
-def _parametrise(metafunc: pytest.Metafunc, name: str, values: list[Any], ids: list[Any]) -> None:
+def _parametrise(
+    metafunc: pytest.Metafunc, name: str | tuple[str, ...], values: list[Any], ids: list[Any]
+) -> None:
     metafunc.parametrize(name, values, ids=ids, indirect=True, scope="session")

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.artifact import Artifact
+from pytest_dockerbin.bake_target import BakeTargets
+from pytest_dockerbin.buildx.bake import print_definition
 from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
 from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.entries import Entries
@@ -117,6 +119,7 @@ class Builder:
         self._names: dict[Job, BuildName] = {}
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
+        self._baked: dict[tuple[tuple[Path, ...], str | None], BakeTargets | DockerbinError] = {}
         self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
         self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
 
@@ -192,6 +195,35 @@ class Builder:
             default_binary=job.spec.binary,
             again=partial(self._build_again, job.spec, platform),
         )
+
+    def bake(self, files: tuple[Path, ...], target: str | None = None) -> BakeTargets:
+        """Return what a target or group of a bake file stands for; bake is asked once a session.
+
+        Args:
+            files: the bake files, absolute.
+            target: its name; bake's ``default`` when None.
+
+        Raises:
+            SettingsError: there is no such file or target, or bake can't read it.
+            UnavailableError: docker, buildx or a file that bake looks for at once is missing.
+        """
+        if (files, target) not in self._baked:
+            asked = hashlib.sha256(json.dumps([*map(str, files), target]).encode()).hexdigest()
+            folder = self.store.once(
+                f"bake-{asked[:12]}", _outcome(lambda _: print_definition(files, target))
+            )
+            outcome = _read_outcome(folder)
+            found = (
+                outcome if isinstance(outcome, DockerbinError) else BakeTargets.of(files, outcome)
+            )
+            self._baked[files, target] = found
+            if isinstance(found, BakeTargets):  # each alone is known with that
+                for name in found.names:
+                    self._baked.setdefault((files, name), replace(found, names=(name,)))
+        found = self._baked[files, target]
+        if isinstance(found, DockerbinError):
+            raise found
+        return found
 
     def mend(self, platform: Platform) -> None:
         """Put back what tests changed of the platform's programs; for the start of each test.

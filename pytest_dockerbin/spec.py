@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,13 +20,57 @@ Pairs = tuple[tuple[str, str], ...]
 Verify = Literal["platform", "static", False]
 Exporter = Literal["local", "tar", "oci", "docker"]
 
+_LINKED = re.compile(r"target:([A-Za-z0-9_-]+)")  # bake's form of a name
 # as the docker command tells a URL from a folder: moby's urlutil
 _REMOTE = re.compile(r"(https?|git|ssh)://|git@|github\.com/")
+
+
+def linked_target(context: str) -> str | None:
+    """Return the bake target that a named context is; None where it is none."""
+    found = _LINKED.fullmatch(context)
+    return found[1] if found else None
 
 
 def is_remote(context: str) -> bool:
     """Tell whether a context is one that BuildKit fetches: a git repository, or a URL."""
     return _REMOTE.match(context) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Baked:
+    """The target of a bake file that a build is.
+
+    Attributes:
+        files: the bake files, absolute.
+        target: the target's name.
+    """
+
+    files: tuple[Path, ...]
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.files[0].name} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A bake target whose result is a context of a build: it is built in the same solve.
+
+    Attributes:
+        name: in ``build_contexts``, what follows ``target:``.
+        spec: how it is built.
+        platforms: those that bake builds it for; none: the builder's own. None: the build's.
+    """
+
+    name: str
+    spec: BuildSpec
+    platforms: tuple[str, ...] | None = None
+
+    def platform_for(self, wanted: str) -> str | None:
+        """Return the platform that a build for ``wanted`` needs; None for the builder's own."""
+        if self.platforms is None or wanted in self.platforms:
+            return wanted
+        return self.platforms[0] if self.platforms else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +112,8 @@ class BuildSpec:
             setting of the user's.
         again: whether this is built a second time, to be compared with the first; no setting of the
             user's.
+        linked: the bake targets that its ``build_contexts`` name.
+        baked: the bake target that it is, for its label; None where it is none.
     """
 
     context: Path | str
@@ -97,6 +143,21 @@ class BuildSpec:
     sysroot_target: str | None = None
     appended: str = ""
     again: bool = False
+    linked: tuple[Linked, ...] = ()
+    baked: Baked | None = field(default=None, compare=False)
+
+    @property
+    def all_linked(self) -> dict[str, Linked]:
+        """Those of ``linked`` and theirs, by name."""
+        found = {one.name: one for one in self.linked}
+        for one in self.linked:
+            found |= one.spec.all_linked
+        return found
+
+    @property
+    def all(self) -> tuple[BuildSpec, ...]:
+        """This build and all that are linked to it: what one solve makes."""
+        return (self, *(one.spec for one in self.all_linked.values()))
 
     @property
     def dockerfile_text(self) -> str | None:
@@ -112,6 +173,8 @@ class BuildSpec:
 
     def label(self) -> str:
         """Return a short name for a person: context, Dockerfile if unusual, target."""
+        if self.baked:
+            return str(self.baked)
         context = self.context
         if isinstance(context, str):
             words = [context]
@@ -131,17 +194,22 @@ class BuildSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values, without the values of secrets."""
         data = {
-            field.name: str(value) if isinstance(value, Path) else value
-            for field in fields(self)
-            for value in (getattr(self, field.name),)
+            each.name: str(value) if isinstance(value, Path) else value
+            for each in fields(self)
+            for value in (getattr(self, each.name),)
         }
-        return data | {"secrets": [[name, described(source)] for name, source in self.secrets]}
+        return data | {
+            "secrets": [[name, described(source)] for name, source in self.secrets],
+            "linked": [[one.name, one.platforms, one.spec.to_json()] for one in self.linked],
+            "baked": self.baked and [[*map(str, self.baked.files)], self.baked.target],
+        }
 
     def export_key(self) -> str:
         """Return a digest of all that decides what is exported for a platform.
 
-        ``binary`` and ``sysroot_target`` are left out: they only say what is run, and how.
+        ``binary`` and ``sysroot_target`` are left out: they only say what is run, and how. So is
+        the name of a bake target.
         """
-        chosen = ("binary", "sysroot_target")
+        chosen = ("binary", "sysroot_target", "baked")
         asked = {name: value for name, value in self.to_json().items() if name not in chosen}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.build_settings import build_spec, merged, read_settings
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_output,
@@ -48,12 +48,15 @@ class Build(Protocol):
 
     def __call__(
         self,
-        context: str | os.PathLike[str],
+        context: str | os.PathLike[str] | None = None,
         *,
         platform: str | Platform | None = None,
         **settings: Any,  # noqa: ANN401 (each setting has its own type; they are checked by name)
     ) -> Artifact:
-        """Build ``context`` with ``settings`` for ``platform``, the native one when None."""
+        """Build ``context`` with ``settings`` for ``platform``, the native one when None.
+
+        Without a context it is the one that the defaults or a bake file say.
+        """
 
 
 def suite_of(config: pytest.Config) -> Suite:
@@ -157,7 +160,7 @@ class Suite:
         with self._outcomes(platform):
             settings = self._defaults(defaults)
             if marks:
-                settings |= dict(marks.settings)
+                settings = merged(settings, dict(marks.settings))
             return self._export(self._spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
@@ -218,14 +221,53 @@ class Suite:
         with self._outcomes(platform):
             return self._export(self._spec_of(settings, defaults), platform, name=name)
 
+    def bake_targets(
+        self, settings: Mapping[str, Any], *, named: bool
+    ) -> Mapping[str, tuple[Platform, ...]] | None:
+        """Return the bake targets that a test's build stands for, each with its platforms.
+
+        None where there is no bake file, or where docker is missing: then the tests say so, each
+        by ``--dockerbin-missing``.
+
+        Args:
+            settings: of the test's markers, or of a named build.
+            named: whether they are those of a named build.
+
+        Raises:
+            SettingsError: there is no such file or target, or bake can't read it.
+        """
+        below = self.build_defaults
+        whole = _of_named(settings, below) if named else merged(below, settings)
+        if "bake" not in whole:
+            return None
+        try:
+            found = self.builder.bake(whole["bake"], whole.get("target"))
+        except UnavailableError:
+            return None
+        return {name: found.platforms(name) for name in found.names}
+
+    def planned(self, marks: BuildMarks, *, named: bool) -> BuildSpec:
+        """Return the build of a fixture, as far as is known before its test runs.
+
+        Raises:
+            SettingsError: it can't be built.
+            UnavailableError: bake can't be asked.
+        """
+        settings = dict(marks.settings)
+        below = self.build_defaults
+        return self._spec(_of_named(settings, below) if named else merged(below, settings))
+
     def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
-        """Return the build of settings that name a context, above the defaults."""
-        below = self._defaults(defaults)
-        below.pop("dockerfile", None)  # another context has a Dockerfile of its own
-        return self._spec({**below, **settings})
+        """Return the build of settings that stand alone, above the defaults."""
+        return self._spec(_of_named(settings, self._defaults(defaults)))
 
     def _spec(self, settings: Mapping[str, Any]) -> BuildSpec:
-        return build_spec(settings, built=self.settings.prebuilt is None)
+        built = self.settings.prebuilt is None
+        if "bake" not in settings:
+            return build_spec({"context": self._config.rootpath, **settings}, built=built)
+        found = self.builder.bake(settings["bake"], settings.get("target"))
+        beside = {key: settings[key] for key in settings if key not in ("bake", "target")}
+        return found.spec(found.only(), beside)
 
     def _export(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         """Build for a fixture whose tests decide whether ``--dockerbin-output`` writes it."""
@@ -251,8 +293,7 @@ class Suite:
         record["error"] = "interrupted"  # unless it is known better
         self.builds[key, str(platform)] = record
         try:
-            others = [other for other in self.wanted if other != platform]
-            artifact = self.builder.build(spec, platform, others=others)
+            artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
         except DockerbinError as error:
             record["error"] = type(error).__name__
             raise
@@ -266,13 +307,23 @@ class Suite:
         }
         return artifact
 
+    def _others(self, spec: BuildSpec, platform: Platform) -> list[Platform]:
+        """Return the other platforms for which this session may want a build."""
+        others = [other for other in self.wanted if other != platform]
+        if spec.baked is None:
+            return others
+        of_target = self.builder.bake(spec.baked.files, spec.baked.target).platforms(
+            spec.baked.target
+        )
+        return [other for other in others if other in of_target]
+
     def _defaults(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """Return the ini file's settings under those of ``dockerbin_defaults``."""
         base = next((at for value, at in self._overrides if value is defaults), None)
         if base is None:  # not overridden: the ini file's, which were read already
             return dict(self.build_defaults)
         read = read_settings(defaults, base=base, where="dockerbin_defaults")
-        return {**self.build_defaults, **read}
+        return merged(self.build_defaults, read)
 
     def _outcomes(self, platform: Platform) -> AbstractContextManager[None]:
         return as_outcomes(self.selection, platform)
@@ -285,3 +336,14 @@ class Suite:
     def claim(self, thing: str) -> bool:
         """Return True to the one asker, in all processes of the session, that may say a thing."""
         return self.builder.store.claim(thing)
+
+
+def _of_named(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a build that stands alone, above the defaults.
+
+    Another context has a Dockerfile of its own, and is no target of a bake file.
+    """
+    if "context" in settings:
+        left = {"dockerfile", "bake", "target"} if "bake" in below else {"dockerfile"}
+        below = {name: below[name] for name in below if name not in left}
+    return merged(below, settings)

@@ -15,6 +15,7 @@ from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.buildx.diagnosis import Attempt
 from pytest_dockerbin.buildx.docker import find_docker, stage_names
 from pytest_dockerbin.buildx.inventory import missing_part
+from pytest_dockerbin.buildx.linked import bake_arguments, shown_arguments
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
 from pytest_dockerbin.dockerfile import prepare, stages, text_of
 from pytest_dockerbin.errors import DaemonLostError, StoppedError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _RETRY_PAUSE = 2.0  # seconds before a lost daemon is asked again
 _RESTART = 10.0  # seconds more that it gets while it does not answer at all
+_REF = "buildx.build.ref"  # in buildx's metadata, of which bake has one for each target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +83,9 @@ def build(
         EmulatorError: the builder has no emulator for the platform.
         SecretError: a secret has no value, or there is no ssh agent; nothing was started.
     """
-    redact = Redaction(read_values(spec.secrets))
-    find_agents(spec.ssh)
+    secrets = tuple(secret for each in spec.all for secret in each.secrets)
+    redact = Redaction(read_values(secrets))
+    find_agents(agent for each in spec.all for agent in each.ssh)
     docker = find_docker()
     started = time.monotonic()
     with (
@@ -91,9 +94,8 @@ def build(
         # by lines: somebody may follow a long build in it
         log_path.open("w", buffering=1, encoding="utf-8", errors="replace") as log_file,
     ):
-        dockerfile, stdin = prepare(spec, Path(folder))
+        words, stdin = _words(spec, platform, Path(folder), dest=str(dest))
         metadata = Path(folder) / "metadata.json"
-        words = arguments(spec, platform, dockerfile, dest=str(dest))
         words[2:2] = ["--progress=rawjson", f"--metadata-file={metadata}"]
         shown = _shown(spec, platform, options, redact)
         command = [docker, *options, *words]
@@ -111,7 +113,7 @@ def build(
                 stages=lambda: _stages(spec, command, stdin),
             )
             try:
-                given = variables(spec.secrets)
+                given = variables(secrets)
                 code = follow(command, log, timeouts, watch, given, stdin=stdin)
             except TimeUp as up:
                 raise attempt.too_long(str(up)) from None
@@ -135,8 +137,18 @@ def build(
             seconds=time.monotonic() - started,
             steps=len(log.steps),
             cached_steps=sum(step.cached for step in log.steps),
-            ref=_build_ref(metadata),
+            ref=_build_ref(spec, metadata),
         )
+
+
+def _words(
+    spec: BuildSpec, platform: Platform, folder: Path, *, dest: str
+) -> tuple[list[str], Path | None]:
+    """Return docker's arguments, and the file that it reads on standard input."""
+    if spec.linked:
+        return bake_arguments(spec, platform, folder, dest=dest), None
+    dockerfile, stdin = prepare(spec, folder)
+    return arguments(spec, platform, dockerfile, dest=dest), stdin
 
 
 def _stages(spec: BuildSpec, command: list[str], stdin: Path | None) -> list[str]:
@@ -146,6 +158,8 @@ def _stages(spec: BuildSpec, command: list[str], stdin: Path | None) -> list[str
 
 def _shown(spec: BuildSpec, platform: Platform, options: tuple[str, ...], redact: Redaction) -> str:
     """Return what a person types to build the same."""
+    if spec.linked:
+        return shlex.join(["docker", *options, *map(redact, shown_arguments(spec, platform))])
     if spec.dockerfile_text is None:
         dockerfile, end = str(spec.dockerfile), ""
     else:
@@ -164,9 +178,10 @@ def _wait_for_daemon(builder: str | None, watch: Watch) -> None:
         time.sleep(_RETRY_PAUSE / 4)
 
 
-def _build_ref(metadata: Path) -> str | None:
+def _build_ref(spec: BuildSpec, metadata: Path) -> str | None:
     try:
-        ref = json.loads(metadata.read_text()).get("buildx.build.ref")
+        told = json.loads(metadata.read_text())
+        ref = (told.get(spec.baked.target, {}) if spec.linked and spec.baked else told).get(_REF)
     except (OSError, ValueError):  # older buildx wrote none in some modes; nothing depends on it
         return None
     return str(ref) if ref else None

@@ -30,7 +30,7 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
         "buildx",
         "build",
         f"--platform={platform}",
-        f"--output={_csv(f'type={spec.exporter}', f'dest={dest}', *_apart(spec))}",
+        f"--output={output(spec, dest)}",
         f"--file={dockerfile}",
     ]
     for flag, value in (
@@ -51,20 +51,14 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
         words += [f"--{flag}={name}={value}" for name, value in pairs]
     words += [f"--add-host={name}:{address}" for name, address in spec.add_hosts]
     words += [
-        f"--secret={_csv(f'id={name}', attribute(source, number))}"
+        f"--secret={csv_of(f'id={name}', attribute(source, number))}"
         for number, (name, source) in enumerate(spec.secrets)
     ]
     words += [f"--ssh={name}={socket}" if socket else f"--ssh={name}" for name, socket in spec.ssh]
-    words += [f"--cache-from={_csv(*cache)}" for cache in sources(spec.cache_from, platform)]
-    words += [f"--cache-to={_csv(*cache)}" for cache in destinations(spec.cache_to, platform)]
-    # neither is made unless asked for: they would land among the exported files
-    asked = dict(spec.attests)
-    for kind in ("provenance", "sbom"):
-        if kind in asked:
-            attributes = (f"{name}={value}" for name, value in asked[kind])
-            words.append(f"--attest={_csv(f'type={kind}', *attributes)}")
-        else:
-            words.append(f"--{kind}=false")
+    read, written = caches(spec, platform)
+    words += [f"--cache-from={cache}" for cache in read]
+    words += [f"--cache-to={cache}" for cache in written]
+    words += [f"--attest={attestation}" for attestation in attestations(spec)]
     words += [f"--no-cache-filter={stage}" for stage in spec.no_cache_filter]
     if spec.no_cache:
         words.append("--no-cache")
@@ -74,11 +68,33 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
     return [*words, "--", context]
 
 
-def _apart(spec: BuildSpec) -> tuple[str, ...]:
-    return (f"attestation-prefix={ATTESTATION}",) if spec.attests else ()
+def output(spec: BuildSpec, dest: str) -> str:
+    """Return where and how a build is exported, as ``--output`` has it."""
+    apart = (f"attestation-prefix={ATTESTATION}",) if spec.attests else ()
+    return csv_of(f"type={spec.exporter}", f"dest={dest}", *apart)
 
 
-def _csv(*fields: str) -> str:
+def caches(spec: BuildSpec, platform: Platform) -> tuple[list[str], list[str]]:
+    """Return the caches that a build reads and those that it writes."""
+    read = [csv_of(*cache) for cache in sources(spec.cache_from, platform)]
+    return read, [csv_of(*cache) for cache in destinations(spec.cache_to, platform)]
+
+
+def attestations(spec: BuildSpec) -> list[str]:
+    """Return both kinds of attestations, each as it is asked for or disabled.
+
+    Neither is made unless asked for: they would land among the exported files.
+    """
+    asked = dict(spec.attests)
+    return [
+        csv_of(f"type={kind}", *(f"{name}={value}" for name, value in asked[kind]))
+        if kind in asked
+        else f"type={kind},disabled=true"
+        for kind in ("provenance", "sbom")
+    ]
+
+
+def csv_of(*fields: str) -> str:
     """Quote as buildx reads ``--output``: a comma in a folder's name begins no attribute."""
     line = io.StringIO()
     # a line break in a value is quoted only where the writer ends its lines by one

@@ -116,15 +116,18 @@ def missing_part(builder: str | None) -> EngineError | None:
     Args:
         builder: a builder's name; the current one when None.
     """
-    command = shutil.which("docker")
-    if command is None:
-        return EngineError.no_docker()
-    _, error = _ask_buildx(command)
-    if error:
-        return error
-    asked, error = _ask_builder(command, builder)
+    missing = missing_buildx()
+    if missing:
+        return missing
+    asked, error = _ask_builder(find_docker(), builder)
     said = unreachable() if error and not builder and asked.driver in (None, "docker") else None
     return EngineError.no_daemon(said) if said else error
+
+
+def missing_buildx() -> EngineError | None:
+    """Look whether the docker command or its buildx plugin is missing; no daemon is asked."""
+    command = shutil.which("docker")
+    return _ask_buildx(command)[1] if command else EngineError.no_docker()
 
 
 def builder_platforms(builder: str | None) -> tuple[Platform, ...]:

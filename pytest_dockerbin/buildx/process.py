@@ -191,5 +191,6 @@ def _environment(variables: Mapping[str, Secret]) -> dict[str, str]:
         **os.environ,
         **{name: secret.reveal() for name, secret in variables.items()},
         "BUILDX_METADATA_PROVENANCE": "disabled",
+        "BUILDX_BAKE_ENTITLEMENTS_FS": "0",  # the user's folders are not below our own bake file
         "NO_COLOR": "1",
     }

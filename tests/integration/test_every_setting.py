@@ -68,6 +68,7 @@ SETTINGS = {
     "context-archive": Cell("'sub.tar'", "has('answer') and not has('bin/tool')", "sub.tar"),
     "dockerfile": Cell("'sub/Dockerfile'", "not has('bin/tool')", "sub/Dockerfile"),
     "dockerfile-text": Cell(TEXT, "has('text')", "FROM scratch\nCOPY <<EOT /text\nEOT"),
+    "bake": Cell("'docker-bake.hcl'", "has('answer') and not has('bin/tool')", "docker-bake.hcl"),
     "target": Cell("'other'", "has('other')", "other"),
     "build_args": Cell("{'ANSWER': '42'}", "read('answer') == '42'", "ANSWER=42"),
     "build_contexts": Cell("{'extra': 'named'}", "read('extra') == 'named'", "extra=named"),
@@ -134,7 +135,7 @@ def holds(check, it, step=None):
 """
 
 # in the ini file they are given together, but for those that exclude one another
-ALONE = ("context", "context-archive", "dockerfile", "dockerfile-text", "target", "labels")
+ALONE = ("context", "context-archive", "dockerfile", "dockerfile-text", "bake", "target", "labels")
 ALONE += ("frontend", "no_cache", "attests", "provenance", "exporter")
 
 
@@ -206,6 +207,7 @@ def laid_out(project, monkeypatch):
     project.pytester.run("tar", "-cf", "sub.tar", "-C", "sub", "Dockerfile")
     (path / "named" / "name").write_text("named\n")
     (path / "helpers.py").write_text(HELPERS)
+    (path / "docker-bake.hcl").write_text('target "default" { dockerfile = "sub/Dockerfile" }\n')
     (path / ".dockerignore").write_text("*\n!busybox-*\n")
     monkeypatch.setenv("TOKEN", "canary")
     monkeypatch.setenv("PYTHONPATH", str(path))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.buildx.command import _csv
+from pytest_dockerbin.buildx.command import csv_of
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from pytest_dockerbin.buildx.command import _csv
     ],
 )
 def test_a_folder_s_name_begins_no_attribute(folder, written):
-    assert _csv("type=local", f"dest={folder}") == written
+    assert csv_of("type=local", f"dest={folder}") == written
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0\r\n"), min_size=1), min_size=1))
 def test_what_is_written_is_read_again(fields):
-    written = _csv(*fields)
+    written = csv_of(*fields)
     assert list(csv.reader(io.StringIO(written, newline=""), strict=True)) == [fields]
     # as Go's encoding/csv reads it: quoted, or without any sign that would need it
     for field in fields:

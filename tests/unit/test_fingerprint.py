@@ -27,7 +27,7 @@ from pytest_dockerbin.fingerprint import (
     fingerprint_inputs,
     inputs_digest,
 )
-from pytest_dockerbin.spec import BuildSpec
+from pytest_dockerbin.spec import BuildSpec, Linked
 
 LARGE = 300 * 1024
 
@@ -451,3 +451,17 @@ def test_digests_are_equal_exactly_if_trees_are(tmp_path_factory, one, two):
     grow(folder / "two", two)
     same = fingerprint_folder(folder / "one") == fingerprint_folder(folder / "two")
     assert same is (one == two)
+
+
+def test_the_inputs_of_a_linked_target_count(context, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    other.joinpath("Dockerfile").write_text("FROM scratch\n")
+    linked = BuildSpec(context=other, dockerfile=other / "Dockerfile")
+    settings = {
+        "build_contexts": (("base", "target:base"),),
+        "linked": (Linked("base", linked),),
+    }
+    before = digest(context, **settings)
+    other.joinpath("more").touch()
+    assert digest(context, **settings) != before != digest(context)

@@ -31,6 +31,7 @@ LAYERS = (
         "reproducibility",
         "manifest",
         "shipment",
+        "bake_target",
     }
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
@@ -38,11 +39,13 @@ LAYERS = (
     | {"folders", "record", "prebuilt"}
     | {
         "buildx",
+        "buildx.bake",
         "buildx.build",
         "buildx.caches",
         "buildx.command",
         "buildx.diagnosis",
         "buildx.docker",
+        "buildx.linked",
     }
     | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
@@ -66,6 +69,7 @@ OUTSIDE = {
     "filelock": {"locks"},
     "tarfile": {"archive", "attestations"},
     "subprocess": {
+        "buildx.bake",
         "buildx.docker",
         "buildx.inventory",
         "buildx.process",

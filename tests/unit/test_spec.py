@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.build_settings import build_spec, read_settings, setting_names
+from pytest_dockerbin.build_settings import build_spec, merged, read_settings, setting_names
 from pytest_dockerbin.errors import SettingsError
 
 
@@ -380,3 +380,26 @@ def test_a_spec_is_json(context):
     assert data["context"] == str(context)
     assert data["build_args"] == [["A", "1"]]
     assert data["verify"] is False
+
+
+def test_settings_of_a_nearer_place_are_above_those_of_a_farther_one():
+    below = {"context": "a", "dockerfile": "b", "target": "c", "pull": True, "network": "none"}
+    assert merged(below, {"pull": False}) == {**below, "pull": False}
+
+
+def test_a_bake_file_says_itself_what_is_built():
+    """Not a farther place; what is said of the build beside, or nearer, is above the file."""
+    below = {"context": "a", "dockerfile": "b", "target": "c", "pull": True}
+    bake = {"bake": (Path("/bake"),), "target": "app"}
+    assert merged(below, bake) == {"pull": True, **bake}
+    assert merged(bake, {"context": "a"}) == {**bake, "context": "a"}
+
+
+def test_a_linked_target_needs_a_bake_file(context):
+    with pytest.raises(SettingsError, match="build_contexts: 'base': 'target:x' needs a bake file"):
+        build_spec({"context": context, **read(build_contexts={"base": "target:x"})})
+
+
+def test_a_bake_file_can_t_be_named_where_it_is_not_followed(context):
+    with pytest.raises(SettingsError, match="bake: a bake file can be named where a build begins"):
+        build_spec({"context": context, **read(bake="docker-bake.hcl")})
