@@ -116,6 +116,7 @@ def far_context(project, second_engine, monkeypatch, tmp_path) -> str:
     before = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
     config = tmp_path / "docker-config"
     config.mkdir()
+    (config / "config.json").write_text("{}")  # without it docker-py reads no contexts
     if (before / "cli-plugins").is_dir():
         (config / "cli-plugins").symlink_to(before / "cli-plugins")
     monkeypatch.setenv("DOCKER_CONFIG", str(config))
