@@ -23,7 +23,14 @@ LAYERS = (
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
     | {"checks", "comparison", "build_settings", "attestations", "hooks", "shipment"}
-    | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
+    | {
+        "invocation",
+        "inspection",
+        "inspection.info",
+        "inspection.elf",
+        "inspection.pe",
+        "inspection.macho",
+    },
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
     | {"folders", "record", "prebuilt"}
@@ -62,6 +69,7 @@ OUTSIDE = {
         "buildx.process",
         "watchdog",
         "artifact",
+        "invocation",
         "runners.container",
         "runners.host",
         "runners.proof",
