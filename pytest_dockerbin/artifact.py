@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_dockerbin.attestations import PROVENANCE, SBOM
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
-from pytest_dockerbin.results import Command
+from pytest_dockerbin.invocation import (
+    check_input,
+    check_options,
+    check_streams,
+    check_timeout,
+    read_command,
+    read_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -249,7 +256,7 @@ class Binary(Checks, os.PathLike[str]):
         self,
         *args: str | os.PathLike[str],
         input: str | bytes | None = None,  # noqa: A002 (subprocess's name for it)
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | os.PathLike[str]] | None = None,
         pass_env: Iterable[str] = (),
         cwd: str | os.PathLike[str] | None = None,
         timeout: float | None = None,
@@ -273,8 +280,9 @@ class Binary(Checks, os.PathLike[str]):
             timeout: seconds; the session's default when None. Under emulation both are
                 multiplied by ``dockerbin_emulation_factor``.
             check: raise `RunError` unless the exit code is 0.
-            max_output: bytes of each stream that are kept, of its beginning and its end; a program
-                that writes more has the kind ``output-limit``.
+            max_output: bytes of each stream that are kept, of its beginning and its end, with a
+                line between them that says how many are not; a program that writes more has the
+                kind ``output-limit``.
             text: decode both streams as UTF-8; undecodable bytes are replaced.
             cpu: run it on this CPU model of QEMU's, such as ``cortex-a53``; a native program too.
             wrapper: words before the whole command, such as ``("strace", "-f")``.
@@ -283,14 +291,21 @@ class Binary(Checks, os.PathLike[str]):
             UnavailableError: this host can't run the platform, or not on that CPU model.
             SettingsError: QEMU has no such CPU model.
             RunError: only with ``check``.
-            OSError: there is no such working folder or wrapper, or the file may not be executed.
+            TypeError, ValueError: an argument is not what it should be.
+            FileNotFoundError: there is no such working folder, or no such wrapper.
+            NotADirectoryError: the working folder is none.
+            OSError: the file or the wrapper may not be executed.
         """
+        __tracebackhide__ = True
+        command = read_command(
+            *(self.path, self.platform, args), env=env, pass_env=pass_env, cwd=cwd, wrapper=wrapper
+        )
+        check_options(max_output=max_output, cpu=cpu)
+        check_input(input)
+        if timeout is not None:
+            check_timeout(timeout)
         result = self.runner(self.path, cpu).run(
-            self._invocation(args, _environment(env or {}, pass_env), cwd, wrapper),
-            input=input,
-            timeout=timeout,
-            text=text,
-            max_output=max_output,
+            command, input=input, timeout=timeout, text=text, max_output=max_output
         )
         if check:
             result.check()
@@ -299,7 +314,7 @@ class Binary(Checks, os.PathLike[str]):
     def popen(  # noqa: PLR0913 (subprocess's keywords, and few of ours)
         self,
         *args: str | os.PathLike[str],
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | os.PathLike[str]] | None = None,
         pass_env: Iterable[str] = (),
         cwd: str | os.PathLike[str] | None = None,
         stdin: int | IO[bytes] | None = subprocess.DEVNULL,
@@ -332,35 +347,22 @@ class Binary(Checks, os.PathLike[str]):
         Raises:
             UnavailableError: this host can't run the platform.
             RunError: it can't be started: no loader, wrong platform.
-            OSError: there is no such working folder or wrapper, or the file may not be executed.
+            TypeError, ValueError, OSError: as for `run`.
         """
-        return self.runner(self.path, cpu).popen(
-            self._invocation(args, _environment(env or {}, pass_env), cwd, wrapper),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            text=text,
-            max_output=max_output,
+        __tracebackhide__ = True
+        command = read_command(
+            *(self.path, self.platform, args), env=env, pass_env=pass_env, cwd=cwd, wrapper=wrapper
         )
-
-    def _invocation(
-        self,
-        args: Iterable[str | os.PathLike[str]],
-        env: Mapping[str, str],
-        cwd: str | os.PathLike[str] | None,
-        wrapper: Iterable[str | os.PathLike[str]],
-    ) -> Command:
-        return Command(
-            program=self.path,
-            args=tuple(os.fspath(arg) for arg in args),
-            env=env,
-            cwd=Path(cwd) if cwd is not None else None,
-            wrapper=tuple(os.fspath(word) for word in wrapper),
+        check_options(max_output=max_output, cpu=cpu)
+        check_streams(stdin=stdin, stdout=stdout, stderr=stderr)
+        return self.runner(self.path, cpu).popen(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, text=text, max_output=max_output
         )
 
     def command(self, *args: str | os.PathLike[str]) -> list[str]:
         """Return the command that runs the program with ``args``, for `subprocess`."""
-        return [os.fspath(self), *(os.fspath(arg) for arg in args)]
+        __tracebackhide__ = True
+        return [os.fspath(self), *read_words(args)]
 
     @property
     def launcher(self) -> Path:
@@ -373,6 +375,7 @@ class Binary(Checks, os.PathLike[str]):
         Raises:
             UnavailableError: this host can't run the platform.
         """
+        __tracebackhide__ = True
         return self.runner(self.path).launcher(self.path)
 
     def __fspath__(self) -> str:
@@ -383,15 +386,3 @@ class Binary(Checks, os.PathLike[str]):
 
     def __str__(self) -> str:
         return os.fspath(self)
-
-
-def _environment(env: Mapping[str, str], pass_env: Iterable[str]) -> dict[str, str]:
-    """Return a closed environment: QEMU_* and LD_* of the caller would change what is tested."""
-    basic = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "TZ": "UTC",
-    }
-    passed = {name: os.environ[name] for name in pass_env if name in os.environ}
-    return {**basic, **passed, **env}

@@ -197,6 +197,16 @@ class EmulatorError(UnavailableError):
         )
 
     @classmethod
+    def of_system(cls, platform: str, system: str) -> Self:
+        """Nothing that is tried here runs programs of that operating system."""
+        example = ", such as wine" if system == "windows" else ""
+        return cls(
+            f"{platform} programs can't be run on this host: no runner here is for {system}",
+            hint=f"name a program that runs them: --dockerbin-runner={platform}=COMMAND{example}; "
+            "to inspect them, the fixture dockerbin needs none",
+        )
+
+    @classmethod
     def of_runner(cls, platform: str, runner: str, said: str) -> Self:
         """The runner that was asked for does not run programs of that platform."""
         return cls(

@@ -55,11 +55,16 @@ def as_outcomes(selection: Selection, platform: Platform) -> Iterator[None]:
     try:
         yield
     except UnavailableError as error:
-        if skips(selection, platform):
-            _skip(error)
+        skip_if_missing(error, selection, platform)
         _fail(error)
     except DockerbinError as error:
         _fail(error)
+
+
+def skip_if_missing(error: UnavailableError, selection: Selection, platform: Platform) -> None:
+    """Skip the test, where a missing thing skips the tests of ``platform``."""
+    if skips(selection, platform):
+        _skip(error)
 
 
 def skips(selection: Selection, platform: Platform) -> bool:

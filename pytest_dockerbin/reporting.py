@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dockerbin.delivery import Delivery
+from pytest_dockerbin.errors import UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
@@ -104,6 +105,18 @@ class Reporter:
             suite.mend(platform)
             if "dockerbin_binary" in getattr(item, "fixturenames", ()):
                 suite.require_runner(platform)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Skip a test in which something is missing, such as what runs a program of a named build.
+
+        Where that is no reason to skip, it is the test's failure, with the line that met it.
+        """
+        try:
+            return (yield)
+        except UnavailableError as error:
+            suite_of(self._config).skip_if_missing(error, _platform_of(item))
+            raise
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import PurePath
 from shlex import quote
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
     from types import TracebackType
+
+    from pytest_dockerbin.platforms import Platform
 
 _LAST_LINES = 40
 _LAST_LINE = 60  # characters of it in a repr, of which pytest shows 240
@@ -40,13 +41,16 @@ class RunResult:
     """The end of one run of a program; as a string, all of it for a person.
 
     Attributes:
+        program: the exported file.
+        platform: what it was built for.
         args: the command, wrapper and runner included.
         returncode: the exit code; ``-N`` when signal N ended the program, as in `subprocess`. A
             program that could not be started ends with 126, or 127 without its loader, and the
             reason on standard error.
         stdout: standard output: text, or bytes after ``run(text=False)``.
         stderr: standard error, likewise; without the line that QEMU adds when a signal ends the
-            program, so that runs can be compared.
+            program, and its warnings about features that it does not emulate, so that runs can be
+            compared.
         duration: seconds from start to end.
         runner: what ran it: ``native``, ``binfmt``, ``qemu``, ``container``, ``docker`` or the name
             of the user's command.
@@ -59,10 +63,14 @@ class RunResult:
         cpu_time: seconds of processor time, of user and system, of the same processes; 0 in a
             container, where it is not known.
         emulator: what emulates, with its version, such as ``QEMU 7.2.22``; empty if not known.
-        emulator_said: the line in which QEMU said what happened, or nothing.
+        emulator_said: the lines in which QEMU said what happened, or nothing.
         hint: what to do about a failure, or nothing.
+        variables: what the runner added to the environment, such as QEMU_CPU; what the program got,
+            where the test set it too.
     """
 
+    program: Path
+    platform: Platform
     args: tuple[str, ...]
     returncode: int
     stdout: str
@@ -76,6 +84,7 @@ class RunResult:
     emulator: str = ""
     emulator_said: str = ""
     hint: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signal(self) -> int | None:
@@ -88,12 +97,13 @@ class RunResult:
         Raises:
             RunError: with runner, command, and the last lines of both streams.
         """
+        __tracebackhide__ = True
         if self.kind is Kind.EXITED and self.returncode == 0:
             return
         raise RunError(self._summary(), details=self._details(), hint=self.hint or None)
 
     def _summary(self) -> str:
-        return f"{self.args[0]} {self._end()} ({self._runner()})"
+        return f"{title(self.program, self.platform)} {self._end()} ({self._runner()})"
 
     def _end(self) -> str:
         match self.kind:
@@ -114,11 +124,14 @@ class RunResult:
         return f"{how} by {self.emulator}" if self.emulated and self.emulator else how
 
     def _details(self) -> str:
-        lines = [f"argv:   {list(self.args)!r}"]
-        if self.emulator_said:
-            lines.append(f"QEMU:   {clean(self.emulator_said)}")
+        said = self.emulator_said.splitlines()
+        lines = [
+            *command_lines(self.args, self.variables),
+            *(f"QEMU:   {clean(it)}" for it in said),
+        ]
         lines += last_lines("stdout", self.stdout)
-        lines += last_lines("stderr", self.stderr)
+        own = (line for line in _text(self.stderr).splitlines() if line not in said)
+        lines += last_lines("stderr", "\n".join(own))
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -127,8 +140,7 @@ class RunResult:
 
     def __repr__(self) -> str:
         # pytest shows it in one line when an assertion about one of the attributes fails
-        program = PurePath(self.args[0]).name
-        words = [f"<RunResult: {quote(program)} {self._end()} ({self._runner()})"]
+        words = [f"<RunResult: {self._summary()}"]
         for name, stream in (("stderr", self.stderr), ("stdout", self.stdout)):
             lines = _text(stream).splitlines()
             if lines:
@@ -142,6 +154,19 @@ def signal_name(number: int) -> str:
         return signals.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def title(program: Path, platform: Platform) -> str:
+    """Return what a message calls a program: ``hello for linux/arm64``."""
+    return f"{quote(program.name)} for {platform}"
+
+
+def command_lines(args: Iterable[str], variables: Mapping[str, str]) -> Iterable[str]:
+    """Return the lines with which a person can repeat a run."""
+    if variables:
+        settings = (f"{name}={quote(value)}" for name, value in variables.items())
+        yield f"env:    {clean(' '.join(settings))}"
+    yield f"argv:   {list(args)!r}"
 
 
 def last_lines(name: str, stream: str | bytes) -> Iterable[str]:
@@ -177,6 +202,7 @@ class Command:
 
     Attributes:
         program: the exported file.
+        platform: what it was built for.
         args: its arguments.
         env: all variables that it gets, but for those of its runner.
         cwd: its working folder; this process's when None.
@@ -184,6 +210,7 @@ class Command:
     """
 
     program: Path
+    platform: Platform
     args: tuple[str, ...] = ()
     env: Mapping[str, str]
     cwd: Path | None = None
@@ -259,6 +286,8 @@ class RunningProgram(Protocol):
 
         Raises:
             RunError: it ended before, or time is up; its last lines are in the message.
+            TypeError: ``pattern`` is not of text.
+            ValueError: both streams go elsewhere, so there is no line to wait for.
         """
 
     def wait_for_port(self, port: int | None = None, timeout: float = 10.0) -> int:
@@ -270,6 +299,7 @@ class RunningProgram(Protocol):
 
         Raises:
             RunError: it ended before, or time is up; its last lines are in the message.
+            TypeError, ValueError: ``port`` is no number of 1 to 65535.
         """
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -180,6 +181,7 @@ class Builder:
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
             HookError: a hook failed.
         """
+        __tracebackhide__ = True
         job = self._job(spec, platform.built_as)
         if job.name not in self._results:
             waiting_for = (self._job(spec, other.built_as) for other in others)
@@ -187,7 +189,7 @@ class Builder:
             self._results[job.name] = self._build_once(job)
         found = self._results[job.name]
         if isinstance(found, DockerbinError):
-            raise found
+            raise copy(found)
         return replace(
             found,
             manifest=replace(found.manifest, platform=platform),
@@ -249,11 +251,12 @@ class Builder:
             EmulatorError: nothing does.
             SettingsError: QEMU has no such CPU model, or a hook names no runner.
         """
+        __tracebackhide__ = True
         found = self._runners.get((platform, model))
         if found is None:
             found = self._runners[platform, model] = self._find_runner(platform, model)
         if isinstance(found, DockerbinError):
-            raise found
+            raise copy(found)
         return found
 
     def auto_platforms(self) -> tuple[Platform, ...]:
@@ -459,6 +462,7 @@ class Builder:
         model: str | None = None,
     ) -> Runner:
         """Return what runs one exported program, with its sysroot where the build names one."""
+        __tracebackhide__ = True
         runner = self.runner(platform, model).with_tree(tree)
         if spec.sysroot_target is None:
             return runner
@@ -472,6 +476,7 @@ class Builder:
         return runner.with_sysroot(sysroot) if sysroot else runner
 
     def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
+        __tracebackhide__ = True
         spec = self._hooks.choose_runner(platform, self.settings.runner_for(platform))
         name = f"runner-{platform.slug}"
         if model:

@@ -19,7 +19,7 @@ from pytest_dockerbin.configuration import (
     read_session_settings,
 )
 from pytest_dockerbin.errors import DockerbinError, NotPrebuiltError, UnavailableError
-from pytest_dockerbin.outcomes import as_outcomes
+from pytest_dockerbin.outcomes import as_outcomes, skip_if_missing
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.session import Builder, new_session_name
@@ -175,6 +175,10 @@ class Suite:
         """End the test here, before anything is built for it, if its program can't be run."""
         with self._outcomes(platform):
             self.builder.runner(platform)
+
+    def skip_if_missing(self, error: UnavailableError, platform: Platform | None) -> None:
+        """Skip a test that met something missing while it ran, by ``--dockerbin-missing``."""
+        skip_if_missing(error, self.selection, platform or self.platform(None))
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""

@@ -34,7 +34,7 @@ from pytest_dockerbin.runners.qemu import (
     find_emulator,
     known_models,
     level_of,
-    name_of,
+    models_listed_by,
     prefix_variables,
     prefix_words,
 )
@@ -153,8 +153,7 @@ def decide(
         raise EmulatorError.by_choice(str(platform))
     tiny = write_tiny(platform, folder)
     if tiny is None:
-        said = f"there is no way to run {platform.os} programs here"
-        raise EmulatorError.on_host(str(platform), platform.architecture, said)
+        return _unproved(spec, platform)
     case = _Case(platform=platform, tiny=str(tiny), spec=spec, model=model, containers=containers)
     ways = _auto(case) if spec.way is Way.AUTO else (spec.way,)
     failures = {}
@@ -164,6 +163,25 @@ def decide(
         except ProofError as error:
             failures[way] = str(error)
     raise _nothing_runs(case, failures, tiny)
+
+
+def _unproved(spec: RunnerSpec, platform: Platform) -> Decision:
+    """Take the user's command for what has no tiny program, such as ``wine``: as it is.
+
+    Raises:
+        EmulatorError: it is not here; or there is none, and nothing else knows of such programs.
+    """
+    if spec.way is not Way.COMMAND:
+        raise EmulatorError.of_system(str(platform), platform.os)
+    try:
+        program = _found(spec)
+    except ProofError as error:
+        raise EmulatorError.of_runner(str(platform), str(spec), str(error)) from None
+    return Decision(
+        name=Path(program).name,
+        emulated=platform.architecture != Platform.host().architecture,
+        prefix=(program, *spec.words[1:]),
+    )
 
 
 def _nothing_runs(case: _Case, failures: dict[Way, str], tiny: Path) -> EmulatorError:
@@ -312,9 +330,7 @@ def _proved_in(container: Container, case: _Case) -> tuple[str, dict[str, str]]:
 def _command(case: _Case) -> Decision:
     if case.model:
         raise ProofError("a CPU model needs qemu")
-    program = shutil.which(case.spec.words[0])
-    if program is None:
-        raise ProofError("no such executable file")
+    program = _found(case.spec)
     prefix = (program, *case.spec.words[1:])
     prove((*prefix, case.tiny))
     version = emulator_of((*prefix, case.tiny))
@@ -324,6 +340,13 @@ def _command(case: _Case) -> Decision:
         prefix=prefix,
         version=version,
     )
+
+
+def _found(spec: RunnerSpec) -> str:
+    program = shutil.which(spec.words[0])
+    if program is None:
+        raise ProofError("no such executable file")
+    return program
 
 
 _DECIDERS: dict[Way, Callable[[_Case], Decision]] = {
@@ -374,6 +397,6 @@ def _unknown_model(
         model, listed = command[at], output_of((*command[:at], "help", case.tiny))
     else:
         model, listed = variables["QEMU_CPU"], output_of(command, {**variables, "QEMU_CPU": "help"})
-    name = name_of(case.platform.architecture)
-    form = f"one that `qemu-{name} -cpu help` lists"
+    own = command[0] if "-cpu" in command else None
+    form = f"one that `{models_listed_by(case.platform.architecture, own)}` lists"
     return SettingsError.unknown("CPU model", model, known_models(listed), form=form)

@@ -24,7 +24,13 @@ from pytest_dockerbin.runners.launcher import write_container_launcher
 from pytest_dockerbin.runners.lineage import family
 from pytest_dockerbin.runners.listening import accepts
 from pytest_dockerbin.runners.process import Process, Usage
-from pytest_dockerbin.runners.refusal import interpreter_of, no_loader, not_executable
+from pytest_dockerbin.runners.refusal import (
+    interpreter_of,
+    mistake,
+    no_loader,
+    not_executable,
+    refusal,
+)
 from pytest_dockerbin.runners.verdict import CANNOT_EXECUTE, NO_LOADER
 
 if TYPE_CHECKING:
@@ -90,6 +96,7 @@ class ContainerRunner(HostRunner):
     def _run(
         self, command: Command, data: bytes | None, limit: float, max_output: int
     ) -> tuple[tuple[bytes, bytes], Verdict, Usage]:
+        __tracebackhide__ = True
         streams, end, usage = super(ContainerRunner, self)._run(command, data, limit, max_output)
         if end.kind is Kind.EXITED and (why := _why(command, end.returncode, *streams)):
             return (b"", why.stderr), why, usage
@@ -102,6 +109,9 @@ class ContainerRunner(HostRunner):
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
     ) -> Process | Verdict:
+        __tracebackhide__ = True
+        if refused := refusal(command, (), command.env):
+            return refused
         self.guard(family())
         container = self.containers.take(self.place)
         try:
@@ -207,6 +217,7 @@ def _why(command: Command, code: int, stdout: bytes, stderr: bytes) -> Verdict |
     Raises:
         OSError: the reason lies in how the test called it.
     """
+    __tracebackhide__ = True
     first = command.wrapper[0] if command.wrapper else str(command.program.absolute())
     if not stdout and stderr.startswith(os.fsencode(f"exec {first}: ")):
         said = stderr.strip()
@@ -215,11 +226,12 @@ def _why(command: Command, code: int, stdout: bytes, stderr: bytes) -> Verdict |
     else:
         return None
     if said.endswith(b"exec format error"):
-        return not_executable(command.program)
+        return not_executable(command)
     if said.endswith(b"permission denied"):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), first)
+        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), first)
+        raise mistake("wrapper", first, denied) if command.wrapper else denied
     if not said.endswith((b"no such file or directory", b"not found in $PATH")):
         return None
     if command.wrapper:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), first)
+        raise mistake("wrapper", first, FileNotFoundError(errno.ENOENT, ""))
     return no_loader(command.program, "in the container")

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_dockerbin.errors import RunError
-from pytest_dockerbin.results import RunResult
+from pytest_dockerbin.results import RunResult, title
 from pytest_dockerbin.runners.launcher import write_launcher
 from pytest_dockerbin.runners.lineage import family
 from pytest_dockerbin.runners.process import Process, Usage, follow
+from pytest_dockerbin.runners.qemu import models_listed_by
 from pytest_dockerbin.runners.refusal import refusal, why_not_started
 from pytest_dockerbin.runners.running import HostProgram
 from pytest_dockerbin.runners.verdict import Verdict, verdict
@@ -96,12 +97,15 @@ class HostRunner:
         text: bool,
         max_output: int,
     ) -> RunResult:
+        __tracebackhide__ = True
         limit = (self.timeout if timeout is None else timeout) * self.timeout_factor
         data = input.encode() if isinstance(input, str) else input
         started = time.monotonic()
         streams, end, usage = self._run(command, data, limit, max_output)
         stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
         return RunResult(
+            program=command.program,
+            platform=command.platform,
             args=self._words(command),
             returncode=end.returncode,
             stdout=stdout,  # type: ignore[arg-type] # bytes only for text=False, as documented
@@ -115,11 +119,13 @@ class HostRunner:
             emulator=self.version,
             emulator_said=end.emulator_said,
             hint=end.hint,
+            variables=self._variables(command),
         )
 
     def _run(
         self, command: Command, data: bytes | None, limit: float, max_output: int
     ) -> tuple[tuple[bytes, bytes], Verdict, Usage]:
+        __tracebackhide__ = True
         stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
         process = self._start(command, stdin, subprocess.PIPE, subprocess.PIPE)
         if isinstance(process, Verdict):
@@ -128,12 +134,13 @@ class HostRunner:
         assert process.returncode is not None  # noqa: S101 (it was followed to its end)
         end = verdict(
             command.program,
+            ended,
             code=process.returncode,
-            stderr=ended.stderr,
-            in_time=ended.in_time,
-            whole=ended.whole,
             emulated=self.emulated,
             cpu=self.cpu,
+            models=models_listed_by(
+                command.platform.architecture, self.prefix[0] if self.name == "qemu" else None
+            ),
         )
         return (ended.stdout, end.stderr), end, process.end()
 
@@ -147,13 +154,16 @@ class HostRunner:
         text: bool,
         max_output: int,
     ) -> RunningProgram:
+        __tracebackhide__ = True
         process = self._start(command, stdin, stdout, stderr)
         if isinstance(process, Verdict):
             said = process.stderr.decode(errors="replace").removeprefix("dockerbin: ").strip()
             raise RunError(said, hint=process.hint or None)
         return HostProgram(
             process,
+            title=title(command.program, command.platform),
             args=self._words(command),
+            variables=self._variables(command),
             text=text,
             max_output=max_output,
             factor=self.timeout_factor,
@@ -167,8 +177,10 @@ class HostRunner:
         stderr: int | IO[bytes] | None,
     ) -> Process | Verdict:
         """Start the program; or tell why not."""
+        __tracebackhide__ = True
         env = {**dict(self.variables), **command.env}
-        if self.prefix and (refused := refusal(command.program, self.prefix, env)):
+        refused = refusal(command, self.prefix, env, by_qemu=self.name == "qemu")
+        if refused:
             return refused
         self.guard(family())
         try:
@@ -181,7 +193,11 @@ class HostRunner:
                 cwd=command.cwd,
             )
         except OSError as error:
-            return why_not_started(command.program, self.prefix, error)
+            return why_not_started(command, self.prefix, error)
 
     def _words(self, command: Command) -> tuple[str, ...]:
         return (*command.wrapper, *self.prefix, str(command.program), *command.args)
+
+    def _variables(self, command: Command) -> dict[str, str]:
+        """Return the runner's variables, as the program gets them."""
+        return {name: command.env.get(name, value) for name, value in self.variables}

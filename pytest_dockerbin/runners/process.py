@@ -60,15 +60,17 @@ class Capture:
     """
 
     def __init__(self, most: int) -> None:
-        self._half = most // 2
         self._head = bytearray()
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
-        self._left_out = 0
+        self._most_head = most // 2
+        self._most_tail = most - most // 2
+        self._size = 0
 
     def take(self, block: bytes) -> None:
         """Take the next bytes of the stream."""
-        room = self._half - len(self._head)
+        self._size += len(block)
+        room = self._most_head - len(self._head)
         if room > 0:
             self._head += block[:room]
             block = block[room:]
@@ -76,20 +78,20 @@ class Capture:
             return
         self._tail.append(block)
         self._tail_size += len(block)
-        while self._tail_size - len(self._tail[0]) >= self._half:
-            dropped = len(self._tail.popleft())
-            self._tail_size -= dropped
-            self._left_out += dropped
+        while self._tail_size - len(self._tail[0]) >= self._most_tail:
+            self._tail_size -= len(self._tail.popleft())
 
     @property
     def whole(self) -> bool:
         """Whether nothing was left out."""
-        return not self._left_out
+        return self._size <= self._most_head + self._most_tail
 
     def value(self) -> bytes:
         """Return what was kept, with a line in the place of what was not."""
-        gap = b"\n[... %d bytes left out ...]\n" % self._left_out if self._left_out else b""
-        return b"".join([bytes(self._head), gap, *self._tail])
+        tail = b"".join(self._tail)[-self._most_tail :]
+        left_out = self._size - len(self._head) - len(tail)
+        gap = b"\n[... %d bytes left out ...]\n" % left_out if left_out else b""
+        return bytes(self._head) + gap + tail
 
 
 class Process:

@@ -78,6 +78,19 @@ def find_emulator(architecture: str) -> Path | None:
     return next((Path(path).absolute() for path in found if path), None)
 
 
+def models_listed_by(architecture: str, emulator: str | None = None) -> str:
+    """Return the command that lists the CPU models of an architecture.
+
+    Args:
+        architecture: Docker's name of it.
+        emulator: the one that is used, where it is started by name.
+    """
+    found = find_emulator(architecture)
+    if emulator is None or emulator == str(found):
+        emulator = found.name if found else None
+    return f"{emulator} -cpu help" if emulator else "QEMU_CPU=help PROGRAM"
+
+
 def level_of(platform: Platform) -> Level | None:
     """Return the CPU model that stands for a platform's variant, where one does."""
     return _LEVELS.get((platform.architecture, platform.variant))

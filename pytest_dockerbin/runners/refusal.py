@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.executables import read_executable
+from pytest_dockerbin.executables import is_format_of, read_executable
 from pytest_dockerbin.results import Kind
 from pytest_dockerbin.runners.mounts import is_noexec, mount_of
 from pytest_dockerbin.runners.qemu import architecture_of
@@ -19,27 +19,48 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_dockerbin.executables import Executable
+    from pytest_dockerbin.platforms import Platform
+    from pytest_dockerbin.results import Command
 
 _QEMU = re.compile(r"qemu-([a-z0-9_]+)(?:-static)?")
 
 
-def refusal(program: Path, prefix: tuple[str, ...], env: Mapping[str, str]) -> Verdict | None:
-    """Tell why an emulator that is started with ``prefix`` will not run the program, if that is so.
+def refusal(
+    command: Command, prefix: tuple[str, ...], env: Mapping[str, str], *, by_qemu: bool = False
+) -> Verdict | None:
+    """Tell why the program will not be run, if that is so; its header is read for it.
+
+    A program of another architecture than its platform's is not run at all: the kernel may well
+    find something that runs it, and it would not be what the runner was proved to be.
+
+    Args:
+        command: what is to be run.
+        prefix: the words with which a runner is started for it.
+        env: the variables that it will get.
+        by_qemu: whether the first of them is QEMU, whatever its name.
 
     Raises:
         FileNotFoundError: there is no such program; QEMU would end with 1 and say nothing.
     """
+    __tracebackhide__ = True
+    program = command.program
     try:
         found = _header(program)
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(program)) from None
-    emulator = _QEMU.fullmatch(Path(prefix[0]).name)
+    except PermissionError:  # what can't be read may be executed
+        return None
+    if found and not _is_for(found, command.platform):
+        return _foreign(found, command)
+    emulator = _QEMU.fullmatch(Path(prefix[0]).name) if prefix else None
+    if (emulator or by_qemu) and (found is None or found.format != "ELF"):
+        return _nothing_for_qemu(found, command)
     target = architecture_of(emulator[1]) if emulator else None
     if target and found and target not in found.machines:
         return _refused(
             Kind.WRONG_PLATFORM,
             CANNOT_EXECUTE,
-            f"{program} is {found}; {prefix[0]} emulates {target}",
+            f"{program.name} is {found}; {prefix[0]} emulates {target}",
         )
     sysroot = _option(prefix, "-L") or env.get("QEMU_LD_PREFIX")
     loader = found.interpreter if found else None
@@ -48,55 +69,102 @@ def refusal(program: Path, prefix: tuple[str, ...], env: Mapping[str, str]) -> V
         return _refused(
             Kind.NO_LOADER,
             NO_LOADER,
-            f"{program} needs {loader}, which is neither in {sysroot} nor here",
+            f"{program.name} needs {loader}, which is neither in {sysroot} nor here",
             needs_loader(loader),
         )
     return None
 
 
-def why_not_started(program: Path, prefix: tuple[str, ...], error: OSError) -> Verdict:
+def _is_for(found: Executable, platform: Platform) -> bool:
+    """Tell whether a processor of the platform executes it: amd64 has all of 386.
+
+    Only of ELF files, which kernels start by their machine; what other files are for is up to
+    whoever runs them.
+    """
+    runs = {"amd64": ("amd64", "386")}.get(platform.architecture, (platform.architecture,))
+    return found.format != "ELF" or any(machine in runs for machine in found.machines)
+
+
+def _foreign(found: Executable, command: Command) -> Verdict:
+    said = f"{command.program.name} is {found}, and its platform is {command.platform}"
+    unknown = [machine for machine in found.machines if machine.startswith("machine ")]
+    hint = f"{unknown[0]} is unknown: no platform has it" if unknown else ""
+    return _refused(Kind.WRONG_PLATFORM, CANNOT_EXECUTE, said, hint)
+
+
+def _nothing_for_qemu(found: Executable | None, command: Command) -> Verdict:
+    what, hint = str(found or "no program"), ""
+    if found is None and (shell := interpreter_of(command.program)):
+        what, hint = "a script", f"run {shell}, if it is exported, with the script as its argument"
+    said = f"{command.program.name} is {what}; QEMU, started by its name, runs ELF programs only"
+    return _refused(Kind.WRONG_PLATFORM, CANNOT_EXECUTE, said, hint)
+
+
+def why_not_started(command: Command, prefix: tuple[str, ...], error: OSError) -> Verdict:
     """Tell why the system did not start a program.
 
     Args:
-        program: the exported file.
+        command: what was to be run.
         prefix: the emulator's words, if it was started by name.
         error: what the system said.
 
     Raises:
-        OSError: ``error``, where the reason lies in how the test called it: a working folder that
-            is not there, a program without the x bit.
+        OSError: the reason lies in how the test called it: a wrapper that is not there, a program
+            without the x bit.
     """
-    named = Path(error.filename or program)
-    if prefix and error.errno == errno.ENOENT and named == Path(prefix[0]):
+    __tracebackhide__ = True
+    program = command.program
+    named = os.fspath(error.filename or program)
+    if command.cwd and named == str(command.cwd):
+        raise mistake("cwd", named, error) from None
+    if command.wrapper and named == command.wrapper[0]:
+        raise mistake("wrapper", named, error) from None
+    if prefix and error.errno == errno.ENOENT and named == prefix[0]:
         return _refused(Kind.NO_EMULATOR, CANNOT_EXECUTE, f"there is no emulator {prefix[0]}")
-    if named != program:
-        raise error
-    if error.errno == errno.ENOEXEC:
-        return not_executable(program)
-    if error.errno == errno.ENOENT and program.exists():
-        return no_loader(program, "here")
-    if error.errno == errno.EACCES and is_noexec(program):
-        said = f"{program} lies on {mount_of(program)}, which is mounted noexec"
-        hint = "name another folder: --dockerbin-cache-dir=DIR"
-        return _refused(Kind.EXITED, CANNOT_EXECUTE, said, hint)
-    raise error
+    if named == str(program):
+        if error.errno == errno.ENOEXEC:
+            return not_executable(command)
+        if error.errno == errno.ENOENT and program.exists():
+            return no_loader(program, "here")
+        if error.errno == errno.EACCES and is_noexec(program):
+            said = f"{program.name} lies on {mount_of(program)}, which is mounted noexec"
+            hint = "name another folder: --dockerbin-cache-dir=DIR"
+            return _refused(Kind.EXITED, CANNOT_EXECUTE, said, hint)
+    raise OSError(*error.args[:2], error.filename) from None  # without the frames of subprocess
 
 
-def not_executable(program: Path) -> Verdict:
+def mistake(argument: str, value: str, error: OSError) -> OSError:
+    """Return the error of an argument of ``run`` that names what the system can't use."""
+    number = error.errno or errno.ENOENT
+    said = "there is no such program" if number == errno.ENOENT else os.strerror(number)
+    return OSError(number, f"{argument}: {said}", value)
+
+
+def not_executable(command: Command) -> Verdict:
     """Tell that nothing executes a file of that format."""
+    program = command.program
     found = _header(program)
     if found is None:
-        said = f"{program} can't be executed: it is neither a program nor a script with a #! line"
+        said = f"{program.name} can't be executed: neither a program nor a script with a #! line"
         return _refused(Kind.WRONG_PLATFORM, CANNOT_EXECUTE, said)
-    said = f"{program} can't be executed: {found}, and no binfmt_misc handler for it"
+    if not is_format_of(command.platform, found.format):
+        return _foreign(found, command)
+    said = f"{program.name} can't be executed: {found}, and no binfmt_misc handler for it"
     return _refused(Kind.NO_EMULATOR, CANNOT_EXECUTE, said, "apt-get install qemu-user-static")
 
 
 def no_loader(program: Path, where: str) -> Verdict:
     """Tell that a program's loader, or a script's interpreter, is not there."""
-    loader = interpreter_of(program) or "its interpreter"
-    said = f"{program} needs {loader}, which is not {where}"
-    return _refused(Kind.NO_LOADER, NO_LOADER, said, needs_loader(loader))
+    needed = interpreter_of(program) or "its interpreter"
+    said = f"{program.name} needs {needed}, which is not {where}"
+    script = _header(program) is None
+    hint = (
+        f"a script needs its interpreter: put {needed} there, or run it in an image that has one: "
+        "--dockerbin-runner=container:IMAGE"
+        if script
+        else needs_loader(needed)
+    )
+    return _refused(Kind.NO_LOADER, NO_LOADER, said, hint)
 
 
 def _refused(kind: Kind, code: int, said: str, hint: str = "") -> Verdict:

@@ -12,12 +12,13 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import RunError
-from pytest_dockerbin.results import last_lines, signal_name
+from pytest_dockerbin.invocation import check_pattern, check_port, check_timeout
+from pytest_dockerbin.results import command_lines, last_lines, signal_name
 from pytest_dockerbin.runners.registry import forget, note
 from pytest_dockerbin.runners.spool import Spool, SpoolReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from pytest_dockerbin.runners.process import Process
@@ -32,16 +33,28 @@ class HostProgram:
 
     Args:
         process: what was started.
+        title: what messages call it.
         args: the whole command.
+        variables: what its runner added to the environment.
         text: whether the streams are of text.
         max_output: bytes of each stream that are kept.
         factor: what any timeout is multiplied by.
     """
 
     def __init__(
-        self, process: Process, *, args: tuple[str, ...], text: bool, max_output: int, factor: float
+        self,
+        process: Process,
+        *,
+        title: str,
+        args: tuple[str, ...],
+        variables: Mapping[str, str],
+        text: bool,
+        max_output: int,
+        factor: float,
     ) -> None:
         self.args = args
+        self._title = title
+        self._variables = variables
         self._process = process
         self._factor = factor
         self._text = text
@@ -117,9 +130,12 @@ class HostProgram:
     def wait_for_line(  # noqa: D102
         self, pattern: str | re.Pattern[str], timeout: float = 10.0
     ) -> re.Match[str]:
+        __tracebackhide__ = True
+        check_timeout(timeout, zero=True)
+        check_pattern(pattern)
         wanted = re.compile(pattern)
         at = dict(self._matched)
-        for _ in self._turns(timeout, f"no line matched {wanted.pattern!r}"):
+        for _ in self._turns(timeout, self._no_line(wanted.pattern)):
             for name, spool in self._names.items():
                 for line, behind in spool.lines(at[name]):
                     at[name] = behind
@@ -129,11 +145,29 @@ class HostProgram:
         raise AssertionError  # pragma: no cover (the turns end by an error)
 
     def wait_for_port(self, port: int | None = None, timeout: float = 10.0) -> int:  # noqa: D102
+        __tracebackhide__ = True
+        check_timeout(timeout, zero=True)
+        if port is not None:
+            check_port(port)
         what = "a TCP port" if port is None else f"TCP port {port}"
         for _ in self._turns(timeout, f"nothing listened on {what}"):
             if ports := self._process.ports(port):
                 return min(ports)
         raise AssertionError  # pragma: no cover (the turns end by an error)
+
+    def _no_line(self, pattern: str) -> str:
+        """Say that no line matched.
+
+        Raises:
+            ValueError: none can, since no stream is read.
+        """
+        __tracebackhide__ = True
+        if not self._names:
+            raise ValueError(
+                "there is no line to wait for: popen sends stdout and stderr elsewhere"
+            )
+        of = f" of {next(iter(self._names))}" if len(self._names) == 1 else ""
+        return f"no line{of} matched {pattern!r}"
 
     def _turns(self, timeout: float, missing: str) -> Iterator[None]:
         """Return again and again while the program runs and its time is not up.
@@ -141,6 +175,7 @@ class HostProgram:
         Raises:
             RunError: after that.
         """
+        __tracebackhide__ = True
         deadline = time.monotonic() + timeout * self._factor
         while True:
             code = self.returncode  # known before the look: what it left then is looked at too
@@ -156,10 +191,10 @@ class HostProgram:
                 self._changed.wait(_TURN)
 
     def _error(self, what: str) -> RunError:
-        lines = [f"argv:   {list(self.args)!r}"]
+        lines = [*command_lines(self.args, self._variables)]
         for name, spool in self._names.items():
             lines += last_lines(name, spool.text())
-        return RunError(f"{self.args[0]} {what}", details="\n".join(lines))
+        return RunError(f"{self._title} {what}", details="\n".join(lines))
 
     # -- its end ----------------------------------------------------------------------------------
 

@@ -29,8 +29,12 @@ _MACHINES = {
     "arm": _Machine(40, 32, "<", 0x05000400),  # EABI 5, hard float
     "arm64": _Machine(183, 64, "<"),
     "loong64": _Machine(258, 64, "<", 0x43),  # object ABI 1, double float
-    "mips64le": _Machine(8, 64, "<", 0x60000000),  # MIPS64
-    "ppc64le": _Machine(21, 64, "<", 2),  # ELFv2
+    "mips": _Machine(8, 32, ">", 0x50001000),  # MIPS32, o32
+    "mips64": _Machine(8, 64, ">", 0x60000000),  # MIPS64
+    "mips64le": _Machine(8, 64, "<", 0x60000000),
+    "mipsle": _Machine(8, 32, "<", 0x50001000),
+    "ppc64": _Machine(21, 64, ">", 2),  # ELFv2: with ELFv1 the entry is no instruction
+    "ppc64le": _Machine(21, 64, "<", 2),
     "riscv64": _Machine(243, 64, "<", 0x5),  # compressed, double float
     "s390x": _Machine(22, 64, ">"),
 }
@@ -46,23 +50,32 @@ class _Calls(NamedTuple):
 
 _GENERIC = _Calls(93, 129, 73)
 _OLD = _Calls(1, 37, 29)
+_MIPS = _Calls(4001, 4037, 4029)
+_MIPS64 = _Calls(5058, 5060, 5033)
 _CALLS = {
     "386": _OLD,
     "amd64": _Calls(60, 62, 34),
     "arm": _OLD,
     "arm64": _GENERIC,
     "loong64": _GENERIC,
-    "mips64le": _Calls(5058, 5060, 5033),
+    "mips": _MIPS,
+    "mips64": _MIPS64,
+    "mips64le": _MIPS64,
+    "mipsle": _MIPS,
+    "ppc64": _OLD,
     "ppc64le": _OLD,
     "riscv64": _GENERIC,
     "s390x": _OLD,
 }
 
 
+_SAME_INSTRUCTIONS = {"mips64": "mips", "mips64le": "mips", "mipsle": "mips", "ppc64le": "ppc64"}
+
+
 def tiny_program(platform: Platform, code: int) -> bytes | None:
     """Return a program of ``platform`` that ends with exit code ``code`` (0 to 127).
 
-    None for what has no program here: other systems than Linux, and rare architectures.
+    None for other systems than Linux.
     """
     calls = _CALLS.get(platform.architecture)
     return _program(platform, (calls.exit, code)) if calls else None
@@ -148,24 +161,24 @@ def _call(architecture: str, machine: _Machine, number: int, *arguments: int) ->
         "arm": (0xE3A07000 | number, 0xEF000000),  # mov r7, #number; svc 0
         "arm64": (0xD2800008 | number << 5, 0xD4000001),  # mov x8, #number; svc 0
         "loong64": (0x0280000B | number << 10, 0x002B0000),  # li a7, number; syscall
-        "mips64le": (0x24020000 | number, 0x0000000C),  # li v0, number; syscall
-        "ppc64le": (0x38000000 | number, 0x44000002),  # li r0, number; sc
+        "mips": (0x24020000 | number, 0x0000000C),  # li v0, number; syscall
+        "ppc64": (0x38000000 | number, 0x44000002),  # li r0, number; sc
         "riscv64": (0x00000893 | number << 20, 0x00000073),  # li a7, number; ecall
-    }[architecture]
+    }[_SAME_INSTRUCTIONS.get(architecture, architecture)]
     return struct.pack(f"{machine.mark}{len(words)}I", *words)
 
 
 def _load(architecture: str, at: int, value: int) -> int:
     """Return the instruction that loads an argument: at 0 the first one."""
-    match architecture:
+    match _SAME_INSTRUCTIONS.get(architecture, architecture):
         case "arm":  # mov or mvn
             return (0xE3A00000 | value if value >= 0 else 0xE3E00000 | ~value) | at << 12
         case "arm64":  # movz or movn
             return (0xD2800000 | value << 5 if value >= 0 else 0x92800000 | ~value << 5) | at
         case "loong64":  # addi.w
             return 0x02800004 | (value & 0xFFF) << 10 | at
-        case "mips64le":  # addiu
+        case "mips":  # addiu
             return 0x24040000 | value & 0xFFFF | at << 16
-        case "ppc64le":  # addi
+        case "ppc64":  # addi
             return 0x38000000 | value & 0xFFFF | (3 + at) << 21
     return 0x00000513 | (value & 0xFFF) << 20 | at << 7  # riscv64: addi

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dockerbin.executables import Executable
+    from pytest_dockerbin.runners.process import Ended
 
 CANNOT_EXECUTE, NO_LOADER = 126, 127  # as shells have it (POSIX, "Exit Status for Commands")
 
@@ -29,7 +30,8 @@ _FAULTS = re.compile(
     rb"^(?:"
     rb"qemu: (?:0x[0-9a-f]+: )?unhandled CPU exception 0x.*"
     rb"|qemu: fatal: .*"
-    rb"|qemu: (?:unknown option|missing argument for option) .*"
+    rb"|qemu: (?:unknown option|missing argument for option|could not open gdbserver on) .*"
+    rb"|\S+: (?:.*: )?requires more than reserved virtual address space .*"
     rb"|\S+: (?:.*: )?[Uu]nable to (?:find CPU model '|find a guest_base|reserve 0x).*"
     rb"|\S+: QEMU internal SIG[A-Z]+ \{.*|QEMU internal SIG[A-Z]+ \{.*"
     rb"|\S+:\d+: tcg fatal error.*"
@@ -37,6 +39,17 @@ _FAULTS = re.compile(
     rb"|\S+: (?:\.\./)*(?:accel|linux-user|qom|target|tcg|util)/\S+:\d+: .*Assertion .*"
     rb")$",
     re.MULTILINE,
+)
+_REFUSED = re.compile(  # what QEMU prints in the place of a program whose options it can't read
+    rb"\A(?:usage: qemu-\S+ \[options\] program \[arguments\.\.\.\]\n"
+    rb"|Log items \(comma separated\):\nout_asm )"
+)
+_OPTIONS = (
+    *("usage: ", "Log items ", "qemu: unknown option ", "qemu: missing argument for option "),
+    "qemu: could not open gdbserver ",
+)
+_WARNINGS = re.compile(  # before the program begins
+    rb"\A(?:\S+: warning: TCG doesn't support requested feature: [^\n]*\n)+"
 )
 _UNCAUGHT = re.compile(
     rb"^qemu: uncaught target signal \d+ \([^)\n]*\) - [^\n]*\n?\Z", re.MULTILINE
@@ -57,7 +70,7 @@ class Verdict(NamedTuple):
         kind: the kind of end.
         returncode: the exit code or minus the signal's number; for what was never started, 126
             or 127, whoever found that out.
-        stderr: standard error without what QEMU added about a signal.
+        stderr: standard error without what QEMU added about a signal, or warned of.
         emulator_said: what QEMU said itself, or nothing.
         hint: what to do about it, or nothing.
     """
@@ -70,38 +83,43 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    program: Path,
-    *,
-    code: int,
-    stderr: bytes,
-    in_time: bool,
-    whole: bool,
-    emulated: bool,
-    cpu: str = "",
+    program: Path, ended: Ended, *, code: int, emulated: bool, cpu: str = "", models: str = ""
 ) -> Verdict:
     """Tell how a run ended that was started.
 
     Args:
         program: the exported file.
+        ended: what it left.
         code: its exit code, or minus the number of the signal that ended it.
-        stderr: what it wrote there.
-        in_time: whether it ended by itself.
-        whole: whether all that it wrote was kept.
         emulated: whether an emulator ran it.
         cpu: the processor that it was to run on, where one was asked for.
+        models: the command that lists the emulator's CPU models.
     """
-    if not in_time:
+    warnings = _WARNINGS.match(ended.stderr) if emulated else None
+    if warnings is None:
+        return _verdict(program, ended, code, emulated=emulated, cpu=cpu, models=models)
+    ended = ended._replace(stderr=ended.stderr[warnings.end() :])
+    found = _verdict(program, ended, code, emulated=emulated, cpu=cpu, models=models)
+    said = warnings[0].decode(errors="replace") + found.emulator_said
+    return found._replace(emulator_said=said.strip())
+
+
+def _verdict(
+    program: Path, ended: Ended, code: int, *, emulated: bool, cpu: str, models: str
+) -> Verdict:
+    stderr = ended.stderr
+    if not ended.in_time:
         return Verdict(Kind.TIMEOUT, code, stderr, hint=_hint_of_timeout(program, emulated))
+    kind = Kind.EXITED if ended.whole else Kind.OUTPUT_LIMIT
     if code == 0:
-        return Verdict(Kind.EXITED if whole else Kind.OUTPUT_LIMIT, code, stderr)
+        return Verdict(kind, code, stderr)
     if emulated:
-        found = _by_emulator(program, code, stderr)
+        found = _by_emulator(program, ended, code, models)
         if found:
             return found
     if code < 0:
         said, stderr = _without_last_words(stderr) if emulated else ("", stderr)
         return Verdict(Kind.SIGNALED, code, stderr, said, _hint_of_signal(-code, emulated, cpu))
-    kind = Kind.EXITED if whole else Kind.OUTPUT_LIMIT
     hint = _hint_of_exit(program, stderr) if emulated else ""
     return Verdict(kind, code, stderr, hint=hint or _hint_of_libraries(stderr))
 
@@ -114,8 +132,9 @@ def needs_loader(loader: str) -> str:
     )
 
 
-def _by_emulator(program: Path, code: int, stderr: bytes) -> Verdict | None:
+def _by_emulator(program: Path, ended: Ended, code: int, models: str) -> Verdict | None:
     """Tell an end that QEMU made itself."""
+    stderr = ended.stderr
     loader = _LOADER.search(stderr)
     if loader and _loader_of(program) == loader[1].decode(errors="replace"):
         said, hint = loader[0].decode(errors="replace"), needs_loader(loader[1].decode())
@@ -125,10 +144,11 @@ def _by_emulator(program: Path, code: int, stderr: bytes) -> Verdict | None:
         said = foreign[0].decode(errors="replace")
         hint = "the runner's emulator is for another architecture than the program"
         return Verdict(Kind.WRONG_PLATFORM, CANNOT_EXECUTE, stderr, said, hint)
-    fault = _FAULTS.search(stderr)
+    refused = _REFUSED.match(ended.stdout) if code == 1 else None
+    fault = _FAULTS.search(stderr) or refused
     if fault:
-        said = fault[0].decode(errors="replace").strip()
-        return Verdict(Kind.EMULATOR_FAULT, code, stderr, said, _hint_of_fault(said))
+        said = fault[0].decode(errors="replace").strip().splitlines()[0]
+        return Verdict(Kind.EMULATOR_FAULT, code, stderr, said, _hint_of_fault(said, models))
     return None
 
 
@@ -143,9 +163,11 @@ def _without_last_words(stderr: bytes) -> tuple[str, bytes]:
 # -- hints ----------------------------------------------------------------------------------------
 
 
-def _hint_of_fault(said: str) -> str:
+def _hint_of_fault(said: str, models: str) -> str:
     if "CPU model" in said:
-        return "`qemu-ARCH -cpu help` lists the models that this emulator has"
+        return f"`{models}` lists the models that this emulator has"
+    if said.startswith(_OPTIONS) or "reserved virtual address space" in said:
+        return "QEMU refused an option of its runner, or a QEMU_* variable that the test sets"
     return "this is QEMU's failure, not the program's; another version of it may do"
 
 

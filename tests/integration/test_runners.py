@@ -109,3 +109,49 @@ def test_too_new_instructions_pass_on_this_processor_and_fail_on_an_older_one(pr
     )
     built = [word for call in project.builds() for word in call if word.startswith("--platform")]
     assert built == ["--platform=linux/amd64", "--platform=linux/amd64/v3"]
+
+
+@pytest.mark.parametrize("runner", ["auto", "container"])
+def test_a_program_of_another_platform_is_not_run_though_the_kernel_would(project, runner):
+    """It would run under QEMU and be told as native, and the other way round."""
+    project.dockerfile("FROM scratch\nCOPY busybox-arm64 /busybox\n", "Arm")
+    project.dockerfile("FROM scratch\nCOPY busybox-amd64 /busybox\n", "Amd")
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        def is_refused(binary, machine):
+            result = binary.run("uname", "-m")
+            assert (result.kind, result.returncode, result.stdout) == ("wrong-platform", 126, "")
+            said = f"busybox is a 64-bit {machine} ELF file, and its platform is {binary.platform}"
+            assert result.stderr == f"dockerbin: {said}\\n"
+
+        @pytest.mark.platform("linux/amd64")
+        @pytest.mark.dockerbin(dockerfile="Arm", verify=False)
+        def test_foreign(dockerbin_binary):
+            is_refused(dockerbin_binary, "arm64")
+
+        @pytest.mark.platform("linux/arm64")
+        @pytest.mark.dockerbin(dockerfile="Amd", verify=False)
+        def test_native(dockerbin_binary):
+            is_refused(dockerbin_binary, "amd64")
+        """
+    )
+    project.run(f"--dockerbin-runner={runner}").assert_outcomes(passed=2)
+
+
+def test_what_qemu_warns_of_a_model_is_not_the_program_s_output(project):
+    project.dockerfile()
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.platform("linux/amd64")
+        def test_model(dockerbin_binary):
+            result = dockerbin_binary.run("sh", "-c", "echo mine >&2", cpu="Haswell")
+            assert result.stderr == "mine\\n"
+            for line in result.emulator_said.splitlines():
+                assert "warning: TCG doesn't support requested feature" in line
+        """
+    )
+    project.run().assert_outcomes(passed=1)

@@ -302,5 +302,5 @@ def test_a_failure_is_an_error_only_when_checked(tree):
     tree.put("fails", b"#!/bin/sh\nexit 3\n", 0o755)
     binary = tree.artifact().binary("fails")
     assert binary.run().returncode == 3
-    with pytest.raises(RunError, match=r"fails ended with exit code 3 \(native\)"):
+    with pytest.raises(RunError, match=r"^fails for linux/amd64 ended with exit code 3 \(native\)"):
         binary.run(check=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ AMD64, ARM, S390X = map(Platform.parse, ("linux/amd64", "linux/arm/v7", "linux/s
 
 def result(stdout="", stderr="", returncode=0, kind=Kind.EXITED, runner="native"):
     return RunResult(
+        program=Path("hello"),
+        platform=AMD64,
         args=("hello",),
         stdout=stdout.encode() if isinstance(stdout, str) else stdout,
         stderr=stderr.encode() if isinstance(stderr, str) else stderr,

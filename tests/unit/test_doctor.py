@@ -494,7 +494,7 @@ def test_platforms_that_nothing_runs_share_a_line(tmp_path, binfmt):
     assert found[freebsd] is None
     _, alone = examined(tmp_path, binfmt, "linux/mips64")
     ((problem, cure),) = alone.items()
-    assert problem.startswith("linux/mips64 programs can't be run on this host: there is ")
+    assert problem.startswith("linux/mips64 programs can't be run on this host: binfmt: ")
     assert "--install mips64, or apt-get " in cure
 
 

@@ -15,18 +15,22 @@ from programs import ARM64, ARM64_FAULT, ARM64_ILLEGAL, QEMU, QEMU_ARM, arm64, d
 
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.results import Command
 from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.proof import ProofError, prove, write_tiny
 from pytest_dockerbin.runners.refusal import why_not_started
 from pytest_dockerbin.runners.tiny import tiny_program
 from pytest_dockerbin.runners.verdict import verdict
 
+HOST = Platform.host()
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
 needs_qemu = pytest.mark.skipif(QEMU is None, reason="needs qemu-aarch64(-static)")
 needs_qemu_arm = pytest.mark.skipif(QEMU_ARM is None, reason="needs qemu-arm(-static)")
 
 
-def binary(path, *prefix, emulated=True, factor=1.0, variables=()):
+def binary(path, *prefix, emulated=True, factor=1.0, variables=(), platform=ARM64):
     runner = HostRunner(
         name="qemu" if prefix else "binfmt" if emulated else "native",
         emulated=emulated,
@@ -36,7 +40,7 @@ def binary(path, *prefix, emulated=True, factor=1.0, variables=()):
         variables=variables,
         version="QEMU 1.2" if emulated else "",
     )
-    return Binary(path=path, platform=ARM64, size=0, sha256="", runner=lambda *_: runner)
+    return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda *_: runner)
 
 
 @pytest.fixture(params=["explicit", "binfmt"])
@@ -153,7 +157,7 @@ def test_a_missing_loader_is_said_before_the_run_when_the_sysroot_is_known(tmp_p
         result = runner.run()
         assert (result.kind, result.returncode) == ("no-loader", 127)
         assert result.stderr == (
-            f"dockerbin: {path} needs {LOADER}, which is neither in {tmp_path} nor here\n"
+            f"dockerbin: program needs {LOADER}, which is neither in {tmp_path} nor here\n"
         )
         assert "sysroot_target" in result.hint
 
@@ -176,7 +180,9 @@ def test_a_missing_interpreter_of_a_script_is_named(tmp_path):
     path = written(tmp_path, b"#!/no/such/shell -e\n")
     result = binary(path, emulated=False).run()
     assert (result.kind, result.returncode) == ("no-loader", 127)
-    assert "needs /no/such/shell, which is not here" in result.stderr
+    assert result.stderr == "dockerbin: program needs /no/such/shell, which is not here\n"
+    assert result.hint.startswith("a script needs its interpreter: put /no/such/shell there, or ")
+    assert "link" not in result.hint
 
 
 def test_what_is_no_program_is_of_the_wrong_platform(tmp_path):
@@ -194,14 +200,82 @@ def test_a_file_without_the_x_bit_is_the_test_s_own_mistake(tmp_path):
 
 def test_a_wrapper_that_is_missing_is_the_test_s_own_mistake(tmp_path):
     path = written(tmp_path, b"#!/bin/sh\n")
-    with pytest.raises(FileNotFoundError, match="no-such-wrapper"):
-        binary(path, emulated=False).run(wrapper=("no-such-wrapper",))
+    run = binary(path, emulated=False).run
+    with pytest.raises(FileNotFoundError) as caught:
+        run(wrapper=("no-such-wrapper",))
+    assert str(caught.value) == "[Errno 2] wrapper: there is no such program: 'no-such-wrapper'"
+    with pytest.raises(PermissionError) as caught:
+        run(wrapper=(tmp_path,))
+    assert str(caught.value) == f"[Errno 13] wrapper: Permission denied: '{tmp_path}'"
 
 
 def test_what_the_system_refuses_otherwise_is_raised(tmp_path):
     error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     with pytest.raises(OSError, match="memory"):
-        why_not_started(tmp_path / "x", (), error)
+        why_not_started(Command(program=tmp_path / "x", platform=ARM64, env={}), (), error)
+
+
+# -- another architecture than the platform's -----------------------------------------------------
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_a_program_of_another_architecture_is_not_run(tmp_path, emulated):
+    """The kernel would find something that runs it, and not what the result then says."""
+    path = written(tmp_path, tiny_program(HOST, 0))
+    foreign = ARM64 if HOST != ARM64 else Platform.parse("linux/amd64")
+    result = binary(path, emulated=emulated, platform=foreign).run()
+    assert (result.kind, result.returncode, result.stdout) == ("wrong-platform", 126, "")
+    assert result.stderr == (
+        f"dockerbin: program is a 64-bit {HOST.architecture} ELF file, "
+        f"and its platform is {foreign}\n"
+    )
+    with pytest.raises(RunError, match=f"^program is .*, and its platform is {foreign}$"):
+        binary(path, emulated=emulated, platform=foreign).popen()
+
+
+def test_a_32_bit_program_is_one_of_amd64(tmp_path):
+    path = written(tmp_path, tiny_program(Platform.parse("linux/386"), 0))
+    amd64 = Platform.parse("linux/amd64")
+    assert binary(path, emulated=False, platform=amd64).run().kind != "wrong-platform"
+    assert binary(path, emulated=False).run().kind == "wrong-platform"
+
+
+def test_a_machine_that_is_unknown_is_told_so(tmp_path):
+    path = written(tmp_path, elf.elf(0xBEEF))
+    result = binary(path, emulated=False).run()
+    assert (result.kind, result.returncode) == ("wrong-platform", 126)
+    assert result.hint == "machine 0xbeef is unknown: no platform has it"
+
+
+def test_a_program_of_another_system_is_of_the_wrong_platform(tmp_path):
+    """No emulator of Linux programs would help."""
+    result = binary(written(tmp_path, elf.pe(0xAA64)), emulated=False).run()
+    assert (result.kind, result.returncode, result.hint) == ("wrong-platform", 126, "")
+    assert "is a 64-bit arm64 PE file, and its platform is linux/arm64" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "what", "hint"),
+    [
+        (
+            b"#!/bin/sh\nexit 0\n",
+            "a script",
+            "run /bin/sh, if it is exported, with the script as its argument",
+        ),
+        (b"text\n", "no program", ""),
+        (b"", "no program", ""),
+        (elf.pe(), "a 64-bit amd64 PE file", ""),
+    ],
+)
+def test_an_emulator_by_its_name_runs_elf_programs_only(tmp_path, data, what, hint):
+    """QEMU would end with 1, and say nothing of most of them."""
+    for emulator in ("/nowhere/qemu-aarch64-static", "/nowhere/emulate"):
+        result = binary(written(tmp_path, data), emulator).run()
+        assert (result.kind, result.returncode) == ("wrong-platform", 126)
+        assert result.stderr == (
+            f"dockerbin: program is {what}; QEMU, started by its name, runs ELF programs only\n"
+        )
+        assert result.hint == hint
 
 
 # -- what the emulator says -----------------------------------------------------------------------
@@ -217,13 +291,14 @@ FAULTS = [  # from QEMU's sources, 5.0 to 10.0
     b"ERROR:../../accel/tcg/cpu-exec.c:950:cpu_exec: assertion failed: (cpu == current_cpu)",
     b"qemu-x86_64: ../../linux-user/mmap.c:12: mmap_fork_end: Assertion `x' failed.",
     b"qemu-aarch64-static: unable to find CPU model 'x'",
+    b"arm-binfmt-P: /x: requires more than reserved virtual address space (0x2d60 > 0x1)",
+    b"qemu: could not open gdbserver on /nonexistent/x",
 ]
 
 
-def told(stderr, code=-6, *, emulated=True, in_time=True, whole=True, program=Path("/nowhere")):
-    return verdict(
-        program, code=code, stderr=stderr, in_time=in_time, whole=whole, emulated=emulated
-    )
+def told(stderr, code=-6, *, stdout=b"", emulated=True, in_time=True, program=Path("/nowhere")):
+    ended = Ended(stdout, stderr, in_time=in_time, whole=True)
+    return verdict(program, ended, code=code, emulated=emulated, models="emulate -cpu help")
 
 
 @pytest.mark.parametrize("line", FAULTS)
@@ -234,6 +309,72 @@ def test_the_emulator_s_own_failure_is_told_by_its_words(line):
     assert (found.kind, found.emulator_said) == ("emulator-fault", line.decode())
     assert found.stderr.startswith(b"of the program\n")
     assert found.hint
+
+
+USAGE = (
+    b"usage: qemu-aarch64 [options] program [arguments...]\n"
+    b"Linux CPU emulator (compiled for aarch64 emulation)\n"
+)
+LOG = b"Log items (comma separated):\nout_asm         show generated host assembly code\n"
+
+
+@pytest.mark.parametrize("printed", [USAGE, LOG])
+def test_options_that_the_emulator_refuses_on_standard_output_are_its_fault(printed):
+    found = told(b"", 1, stdout=printed)
+    assert (found.kind, found.emulator_said) == (
+        "emulator-fault", printed.decode().splitlines()[0],
+    )  # fmt: skip
+    assert found.hint.startswith("QEMU refused an option of its runner, or a QEMU_* variable")
+    assert told(b"", 2, stdout=printed).kind == "exited"
+    assert told(b"", 1, stdout=b"mine\n" + printed).kind == "exited"
+    assert told(b"", 1, stdout=printed, emulated=False).kind == "exited"
+
+
+def test_a_missing_model_is_told_with_the_command_that_lists_them():
+    hint = told(b"qemu-arm: unable to find CPU model 'x'\n", 1).hint
+    assert hint == "`emulate -cpu help` lists the models that this emulator has"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        {"QEMU_RESERVED_VA": "1"},
+        {"QEMU_STACK_SIZE": "x"},
+        {"QEMU_LOG": "nosuch"},
+        {"QEMU_GDB": "/nonexistent/x"},
+    ],
+)
+def test_variables_that_qemu_refuses_are_no_end_of_the_program(tmp_path, emulator, variable):
+    result = binary(written(tmp_path, tiny_program(ARM64, 0)), *emulator).run(env=variable)
+    assert (result.kind, result.returncode) == ("emulator-fault", 1)
+    assert result.emulator_said
+    assert "QEMU_*" in result.hint
+
+
+WARNINGS = (
+    b"qemu-x86_64: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]\n"
+    b"qemu-x86_64: warning: TCG doesn't support requested feature: CPUID.07H:EBX.hle [bit 4]\n"
+)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(0, "exited"), (1, "exited"), (-11, "signaled")])
+def test_what_the_emulator_warns_of_is_not_the_program_s(code, kind):
+    found = told(WARNINGS + b"mine\n", code)
+    assert (found.kind, found.stderr) == (kind, b"mine\n")
+    assert found.emulator_said == WARNINGS.decode().strip()
+    assert told(b"mine\n" + WARNINGS, code).stderr == b"mine\n" + WARNINGS
+    assert told(WARNINGS, code, emulated=False).stderr == WARNINGS
+
+
+def test_what_the_emulator_said_is_shown_once(tmp_path, emulator):
+    path = written(tmp_path, tiny_program(ARM64, 0))
+    result = binary(path, *emulator, variables=(("QEMU_CPU", "nonsense"),)).run()
+    lines = str(result).splitlines()
+    assert [line for line in lines if "unable to find CPU model" in line] == [
+        f"QEMU:   {result.emulator_said}"
+    ]
+    assert "env:    QEMU_CPU=nonsense" in lines
+    assert result.variables == {"QEMU_CPU": "nonsense"}
 
 
 @pytest.mark.parametrize("line", FAULTS)
@@ -313,7 +454,7 @@ def test_a_new_instruction_is_told():
 
 def python(code, **given):
     path = Path(sys.executable)
-    return binary(path, emulated=False).run("-ISc", code, **given)
+    return binary(path, emulated=False, platform=HOST).run("-ISc", code, **given)
 
 
 def test_peak_memory_is_measured_above_our_own_size_and_below():
@@ -345,19 +486,19 @@ def test_the_test_s_variables_win_over_the_runner_s(tmp_path):
 @pytest.mark.parametrize(
     ("script", "shown"),
     [
-        ("exit 3", "<RunResult: program ended with exit code 3 (native)>"),
+        ("exit 3", "<RunResult: program for linux/arm64 ended with exit code 3 (native)>"),
         (
             "echo a; echo why >&2; kill -SEGV $$",
             (
-                "<RunResult: program was ended by SIGSEGV (native); stderr ends with 'why'; "
-                "stdout ends with 'a'>"
+                "<RunResult: program for linux/arm64 was ended by SIGSEGV (native); "
+                "stderr ends with 'why'; stdout ends with 'a'>"
             ),
         ),
         (
             "seq 1000 | tr -d '\\n' >&2; exit 1",
             (
-                "<RunResult: program ended with exit code 1 (native); stderr ends with "
-                "'819829839849859869879889899909919929939949959969979989991000'>"
+                "<RunResult: program for linux/arm64 ended with exit code 1 (native); "
+                "stderr ends with '819829839849859869879889899909919929939949959969979989991000'>"
             ),
         ),
     ],
@@ -372,7 +513,7 @@ def test_a_failed_check_says_what_a_person_needs(tmp_path):
     with pytest.raises(RunError) as caught:
         binary(path).run(check=True)
     assert str(caught.value).splitlines() == [
-        f"{path} was ended by SIGILL (binfmt, emulated by QEMU 1.2)",
+        "program for linux/arm64 was ended by SIGILL (binfmt, emulated by QEMU 1.2)",
         f"argv:   ['{path}']",
         "stdout:",
         "| out",

@@ -32,6 +32,7 @@ LAYERS = (
         "manifest",
         "shipment",
         "bake_target",
+        "invocation",
     }
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
@@ -75,6 +76,7 @@ OUTSIDE = {
         "buildx.process",
         "watchdog",
         "artifact",
+        "invocation",
         "runners.container",
         "runners.host",
         "runners.proof",

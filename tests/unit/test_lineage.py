@@ -196,12 +196,18 @@ import os, sys
 from pathlib import Path
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.lineage import family
+from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.results import Command
 from pytest_dockerbin.watchdog import Watchdog
 
 watchdog = Watchdog()
 runner = HostRunner(name="native", timeout=60, timeout_factor=1, guard=watchdog.programs)
-command = Command(program=Path(sys.executable), args=("-ISc", sys.argv[1]), env=dict(os.environ))
+command = Command(
+    program=Path(sys.executable),
+    platform=Platform.host(),
+    args=("-ISc", sys.argv[1]),
+    env=dict(os.environ),
+)
 runner.run(command, input=None, timeout=60, text=True, max_output=1000)
 """
 

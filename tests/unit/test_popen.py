@@ -22,6 +22,7 @@ from pytest_dockerbin.runners import registry
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.spool import Spool, SpoolReader
 
+HOST = Platform.host()
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
 
 
@@ -118,8 +119,12 @@ def test_what_can_t_be_started_is_an_error(tmp_path):
     path = tmp_path / "foreign"
     path.write_bytes(elf.elf(0xCAFE))
     path.chmod(0o755)
-    with pytest.raises(RunError, match="no binfmt_misc handler"):
+    with pytest.raises(RunError) as caught:
         binary(path).popen()
+    assert str(caught.value).splitlines() == [
+        f"foreign is a 64-bit machine 0xcafe ELF file, and its platform is {HOST}",
+        "hint:     machine 0xcafe is unknown: no platform has it",
+    ]
 
 
 # -- output that nobody reads ---------------------------------------------------------------------
@@ -188,13 +193,52 @@ def test_an_end_before_the_line_is_told_with_what_it_said():
     with pytest.raises(RunError) as caught:
         program.wait_for_line("ready")
     assert str(caught.value).splitlines() == [
-        "/bin/sh ended with exit code 3, and no line matched 'ready'",
+        f"sh for {HOST} ended with exit code 3, and no line matched 'ready'",
         "argv:   ['/bin/sh', '-c', 'echo starting; echo no config >&2; exit 3']",
         "stdout:",
         "| starting",
         "stderr:",
         "| no config",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"pattern": b"x"}, TypeError, "pattern: expected a regular expression of text, not b'x'"),
+        (
+            {"pattern": re.compile(b"x")},
+            TypeError,
+            "pattern: expected a regular expression of text, not re.compile(b'x')",
+        ),
+        ({"pattern": "("}, ValueError, "pattern: missing ), unterminated subpattern at "),
+        ({"pattern": "x", "timeout": "1"}, TypeError, "timeout: expected seconds, 0 or more"),
+        ({"pattern": "x", "timeout": -1}, ValueError, "timeout: expected seconds, 0 or more"),
+    ],
+)
+def test_a_line_that_can_t_be_meant_is_refused(given, error, said):
+    with pytest.raises(error, match=f"^{re.escape(said)}"):
+        shell("echo x").wait_for_line(**given)
+
+
+def test_where_output_goes_elsewhere_no_line_is_waited_for():
+    elsewhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with pytest.raises(ValueError, match="popen sends stdout and stderr elsewhere"):
+        shell("echo x", **elsewhere).wait_for_line("x")
+    with pytest.raises(RunError, match="and no line of stderr matched 'x'"):
+        shell("echo x", stdout=subprocess.DEVNULL).wait_for_line("x")
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999])
+def test_a_number_that_is_no_port_is_refused(port):
+    with pytest.raises(ValueError, match=f"^port: expected 1 to 65535, not {port}$"):
+        shell("exec sleep 600").wait_for_port(port)
+
+
+@pytest.mark.parametrize("port", ["8080", 8080.0, True])
+def test_what_is_no_number_is_no_port(port):
+    with pytest.raises(TypeError, match=f"^port: expected 1 to 65535, not {port!r}$"):
+        shell("exec sleep 600").wait_for_port(port)
 
 
 LISTENING = """
