@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.any_engine]
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "binaries.md"
 

@@ -9,6 +9,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.engine,
+    pytest.mark.any_engine,
     pytest.mark.skipif(not shutil.which("qemu-x86_64-static"), reason="needs qemu-user-static"),
 ]
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.any_engine]
 
 # links, an empty folder, odd modes and names beside the program
 DOCKERFILE = """\

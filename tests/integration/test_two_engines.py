@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.any_engine]
 
 PLATFORMS = "linux/amd64,linux/arm64"
 
