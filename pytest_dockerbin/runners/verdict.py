@@ -17,6 +17,7 @@ from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.results import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_dockerbin.executables import Executable
@@ -83,7 +84,13 @@ class Verdict(NamedTuple):
 
 
 def verdict(
-    program: Path, ended: Ended, *, code: int, emulated: bool, cpu: str = "", models: str = ""
+    program: Path,
+    ended: Ended,
+    *,
+    code: int,
+    emulated: bool,
+    cpu: str = "",
+    models: Callable[[], str] = str,
 ) -> Verdict:
     """Tell how a run ended that was started.
 
@@ -93,7 +100,7 @@ def verdict(
         code: its exit code, or minus the number of the signal that ended it.
         emulated: whether an emulator ran it.
         cpu: the processor that it was to run on, where one was asked for.
-        models: the command that lists the emulator's CPU models.
+        models: gives the command that lists the emulator's CPU models.
     """
     warnings = _WARNINGS.match(ended.stderr) if emulated else None
     if warnings is None:
@@ -105,7 +112,7 @@ def verdict(
 
 
 def _verdict(
-    program: Path, ended: Ended, code: int, *, emulated: bool, cpu: str, models: str
+    program: Path, ended: Ended, code: int, *, emulated: bool, cpu: str, models: Callable[[], str]
 ) -> Verdict:
     stderr = ended.stderr
     if not ended.in_time:
@@ -132,7 +139,9 @@ def needs_loader(loader: str) -> str:
     )
 
 
-def _by_emulator(program: Path, ended: Ended, code: int, models: str) -> Verdict | None:
+def _by_emulator(
+    program: Path, ended: Ended, code: int, models: Callable[[], str]
+) -> Verdict | None:
     """Tell an end that QEMU made itself."""
     stderr = ended.stderr
     loader = _LOADER.search(stderr)
@@ -163,9 +172,9 @@ def _without_last_words(stderr: bytes) -> tuple[str, bytes]:
 # -- hints ----------------------------------------------------------------------------------------
 
 
-def _hint_of_fault(said: str, models: str) -> str:
+def _hint_of_fault(said: str, models: Callable[[], str]) -> str:
     if "CPU model" in said:
-        return f"`{models}` lists the models that this emulator has"
+        return f"`{models()}` lists the models that this emulator has"
     if said.startswith(_OPTIONS) or "reserved virtual address space" in said:
         return "QEMU refused an option of its runner, or a QEMU_* variable that the test sets"
     return "this is QEMU's failure, not the program's; another version of it may do"

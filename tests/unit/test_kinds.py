@@ -298,7 +298,7 @@ FAULTS = [  # from QEMU's sources, 5.0 to 10.0
 
 def told(stderr, code=-6, *, stdout=b"", emulated=True, in_time=True, program=Path("/nowhere")):
     ended = Ended(stdout, stderr, in_time=in_time, whole=True)
-    return verdict(program, ended, code=code, emulated=emulated, models="emulate -cpu help")
+    return verdict(program, ended, code=code, emulated=emulated, models=lambda: "emulate -cpu help")
 
 
 @pytest.mark.parametrize("line", FAULTS)
