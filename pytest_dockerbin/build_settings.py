@@ -71,6 +71,9 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
         SettingsError: an unknown name or a value of the wrong type, each in one line.
     """
     __tracebackhide__ = True  # pytest shows the arguments of a frame: a secret could be among them
+    if not isinstance(given, Mapping):
+        what = f"a mapping of build settings, not a {type(given).__name__}"
+        raise SettingsError(f"{where}: expected {what}")
     settings = {}
     for name, value in given.items():
         reader = _READERS.get(name)
@@ -87,30 +90,49 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
     return settings
 
 
-def build_spec(settings: Mapping[str, Any], *, built: bool = True) -> BuildSpec:
+def build_spec(context: str | os.PathLike[str], **settings: Any) -> BuildSpec:  # noqa: ANN401
+    """Say what to build, for `Builder.build` in a script.
+
+    ::
+
+        spec = build_spec("app", target="bin", build_args={"VERSION": "1.2"})
+
+    Args:
+        context: the folder that is sent to BuildKit, a tar archive, or a URL. Relative paths, here
+            and in ``settings``, are relative to the working folder.
+        settings: build settings, as ``@pytest.mark.dockerbin`` takes them.
+
+    Raises:
+        SettingsError: an unknown setting, a wrong value, or no Dockerfile at the place named.
+    """
+    given = {**settings, "context": context}
+    return spec_of(read_settings(given, base=Path.cwd(), where="build_spec"))
+
+
+def spec_of(
+    settings: Mapping[str, Any], *, built: bool = True, said: Mapping[str, str] | None = None
+) -> BuildSpec:
     """Make a spec of settings that `read_settings` has read.
 
     Args:
         settings: names and values.
         built: whether it is for a build, so that context and Dockerfile must be there.
+        said: where settings were said, for messages, by name: ``"ini dockerbin_context"``.
 
     Raises:
         SettingsError: there is no context, or no Dockerfile at the place named; or two settings
             exclude one another.
     """
+    __tracebackhide__ = True
     context: Path | str | None = settings.get("context")
     if context is None:
         raise SettingsError("a build needs a context: the folder that holds the Dockerfile")
-    if built and isinstance(context, Path) and not context.exists():
-        raise SettingsError(f"context: there is no folder {str(context)!r}")
     given: NamedPath | Path | str | None = settings.get("dockerfile")
     dockerfile: Path | str
     if isinstance(given, (str, Path)):  # its text, or that of another spec
         dockerfile = given
     elif isinstance(context, Path) and (context.is_dir() or not context.exists()):
         dockerfile = given.path if given else context / "Dockerfile"
-        if built:
-            _find(dockerfile, context)
     else:
         dockerfile = given.text if given else "Dockerfile"
     attests = dict(settings.get("attests", ()))
@@ -125,6 +147,8 @@ def build_spec(settings: Mapping[str, Any], *, built: bool = True) -> BuildSpec:
     }
     wanted = tuple((kind, pairs) for kind, pairs in sorted(attests.items()) if pairs is not False)
     spec = BuildSpec(**{**own, "context": context, "dockerfile": dockerfile, "attests": wanted})
+    if built:
+        find_sources(spec, said)
     _refuse_what_excludes_another(spec)
     return spec
 
@@ -134,11 +158,28 @@ def setting_names() -> tuple[str, ...]:
     return tuple(_READERS)
 
 
-def _find(dockerfile: Path, context: Path) -> None:
-    if not dockerfile.is_file():
-        inside = context / dockerfile.name
+def find_sources(spec: BuildSpec, said: Mapping[str, str] | None = None) -> None:
+    """Return when a spec's context and Dockerfile are there, as far as they are of this machine.
+
+    Args:
+        spec: the build.
+        said: as for `spec_of`.
+
+    Raises:
+        SettingsError: one is not there.
+    """
+    __tracebackhide__ = True
+    said = said or {}
+    context, dockerfile = spec.context, spec.dockerfile
+    if isinstance(context, Path) and not context.exists():
+        raise SettingsError(
+            f"{said.get('context', 'context')}: there is no folder {str(context)!r}"
+        )
+    if isinstance(dockerfile, Path) and not dockerfile.is_file():
+        inside = Path(context) / dockerfile.name
         hint = f"there is {str(inside)!r}" if inside.is_file() else None
-        raise SettingsError(f"dockerfile: there is no file {str(dockerfile)!r}", hint=hint)
+        where = said.get("dockerfile") or said.get("context") or "dockerfile"
+        raise SettingsError(f"{where}: there is no file {str(dockerfile)!r}", hint=hint)
 
 
 def _refuse_what_excludes_another(spec: BuildSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_dockerbin.build_settings import build_spec
+from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.selection import BuildMarks
@@ -62,7 +62,7 @@ def _described(name: str, marks: BuildMarks, defaults: Mapping[str, Any]) -> str
     # as when it is built: another context has a Dockerfile of its own
     below = {key: value for key, value in defaults.items() if plain or key != "dockerfile"}
     try:
-        label = build_spec({**below, **dict(marks.settings)}).label()
+        label = spec_of({**below, **dict(marks.settings)}).label()
     except SettingsError as error:
         label = error.summary
     return f"{label}, and what dockerbin_defaults says" if marks.overridden else label

@@ -82,8 +82,14 @@ def choose(
     )
     if not asked:
         words = ", ".join(str(word) for mark in marks for word in mark.args)
-        native = " natively" if any("emulated" in mark.kwargs for mark in marks) else ""
-        return Choice((), (), f"no platform of {_listed(everything)} is {words}{native}")
+        emulated = tuple(
+            dict.fromkeys(platform for mark in marks for platform in _named(mark, everything, auto))
+        )
+        if emulated:
+            need = "needs" if len(emulated) == 1 else "need"
+            reason = f"{_listed(emulated)} {need} an emulator here, and emulated=False"
+            return Choice((), emulated, reason)
+        return Choice((), (), f"no platform of {_listed(everything)} is {words}")
     if selection.chosen is None:
         return Choice(asked)
     kept = tuple(platform for platform in asked if platform in everything)
@@ -160,6 +166,19 @@ def _marked(
     everything: tuple[Platform, ...],
     auto: Callable[[], tuple[Platform, ...]],
 ) -> Iterator[Platform]:
+    """Yield the platforms that a marker keeps."""
+    emulated = mark.kwargs.get("emulated", True)
+    for platform in _named(mark, everything, auto):
+        if emulated or platform.native:
+            yield platform
+
+
+def _named(
+    mark: pytest.Mark,
+    everything: tuple[Platform, ...],
+    auto: Callable[[], tuple[Platform, ...]],
+) -> tuple[Platform, ...]:
+    """Return the platforms that a marker names, emulated or not."""
     where = "@pytest.mark.platform"
     unknown = mark.kwargs.keys() - {"emulated"}
     if unknown:
@@ -171,9 +190,7 @@ def _marked(
     for word in words:
         if not isinstance(word, str | Platform):
             raise SettingsError.wrong_value("platform", word, "text such as 'linux/arm64'", where)
-    for platform in _expand([str(word) for word in words], everything, auto, where):
-        if emulated or platform.native:
-            yield platform
+    return _expand([str(word) for word in words], everything, auto, where)
 
 
 def _expand(
@@ -185,9 +202,7 @@ def _expand(
     """Return the platforms that words name, each once; patterns match among ``everything``."""
     platforms: list[Platform] = []
     for word in words:
-        if word == "native":
-            platforms.append(Platform.host())
-        elif word == "auto":
+        if word == "auto":
             platforms += auto()
         elif any(sign in word for sign in "*?["):
             pattern = word.lower()

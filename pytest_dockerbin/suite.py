@@ -7,21 +7,28 @@ import sys
 from contextlib import nullcontext
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.build_settings import read_settings, spec_of
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_output,
     read_selection,
     read_session_settings,
 )
-from pytest_dockerbin.errors import DockerbinError, NotPrebuiltError, UnavailableError
+from pytest_dockerbin.errors import (
+    DockerbinError,
+    NotPrebuiltError,
+    SettingsError,
+    UnavailableError,
+)
+from pytest_dockerbin.options import ini_key
 from pytest_dockerbin.outcomes import as_outcomes
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
+from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.shipping import Export
@@ -41,6 +48,30 @@ _session_name_key = pytest.StashKey[str]()
 
 SESSION = "dockerbin_session"
 """Key of an xdist worker's input: the name of the session that it is part of."""
+
+
+_PLACES = ("context", "dockerfile")  # settings whose messages say who said them
+
+
+class _Said(NamedTuple):
+    """Build settings, and where the places among them were said.
+
+    Attributes:
+        settings: names and values.
+        where: by name, in the words of messages.
+    """
+
+    settings: dict[str, Any]
+    where: dict[str, str]
+
+    @classmethod
+    def by(cls, where: str, settings: Mapping[str, Any]) -> Self:
+        """Return settings that were all said at one place."""
+        said = {name: f"{where}: {name}" for name in _PLACES if name in settings}
+        return cls(dict(settings), said)
+
+    def __or__(self, nearer: _Said) -> _Said:
+        return _Said({**self.settings, **nearer.settings}, {**self.where, **nearer.where})
 
 
 class Build(Protocol):
@@ -132,15 +163,25 @@ class Suite:
         """Return the platforms of the word ``auto``."""
         return self.builder.auto_platforms()
 
+    def platform_of_test(self, given: object) -> Platform:
+        """Return the value of the ``dockerbin_platform`` fixture, from its parameter."""
+        with self._outcomes(Platform.host()):
+            try:
+                return self.platform(given)
+            except SettingsError as error:
+                raise SettingsError(f"dockerbin_platform: {error.summary}") from None
+        raise AssertionError  # pragma: no cover (an error has ended the test)
+
     def platform(self, given: object) -> Platform:
-        """Return a test's platform from its parameter.
+        """Return a platform from a parameter.
 
         Without one, as for a `unittest.TestCase` or ``getfixturevalue``, it is the first selected.
+
+        Raises:
+            SettingsError: it is no platform.
         """
         if given is None:
             word = self.selection.words[0]
-            if word == "native":
-                return Platform.host()
             if word == "auto":
                 return next(iter(self.auto_platforms()), Platform.host())
             return Platform.parse(word)
@@ -157,7 +198,7 @@ class Suite:
         with self._outcomes(platform):
             settings = self._defaults(defaults)
             if marks:
-                settings |= dict(marks.settings)
+                settings |= _Said.by("@pytest.mark.dockerbin", dict(marks.settings))
             return self._export(self._spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
@@ -172,6 +213,15 @@ class Suite:
         """End the test here, before anything is built for it, if its program can't be run."""
         with self._outcomes(platform):
             self.builder.runner(platform)
+
+    def runner_said(self, platform: Platform) -> str:
+        """Return what was said to run a platform's programs, and where; nothing where no one did.
+
+        What a hook says is known once it was asked.
+        """
+        asked = self.builder.chosen if "builder" in self.__dict__ else {}
+        spec = asked.get(platform) or self.settings.runner_for(platform)
+        return "" if spec.way is Way.AUTO else f"{spec}, from {spec.source}"
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""
@@ -196,12 +246,15 @@ class Suite:
     ) -> Artifact:
         """Build for ``dockerbin_build``: a missing engine ends the test, an error is raised."""
         __tracebackhide__ = True
-        wanted = Platform.host() if platform is None else self.platform(platform)
+        try:
+            wanted = Platform.host() if platform is None else self.platform(platform)
+        except SettingsError as error:
+            raise SettingsError(f"dockerbin_build: {error.summary}") from None
         read = read_settings(given, base=base, where="dockerbin_build")
         try:
             if self.settings.prebuilt:
                 raise NotPrebuiltError.by_call()
-            return self._build(self._spec_of(read, defaults), wanted)
+            return self._build(self._spec_of(_Said.by("dockerbin_build", read), defaults), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None
@@ -216,16 +269,21 @@ class Suite:
     ) -> Artifact:
         """Return the artifact of a named build."""
         with self._outcomes(platform):
-            return self._export(self._spec_of(settings, defaults), platform, name=name)
+            said = _Said.by("pytest_dockerbin.fixture", settings)
+            return self._export(self._spec_of(said, defaults), platform, name=name)
 
-    def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
+    def _spec_of(self, said: _Said, defaults: Mapping[str, Any]) -> BuildSpec:
         """Return the build of settings that name a context, above the defaults."""
+        __tracebackhide__ = True
         below = self._defaults(defaults)
-        below.pop("dockerfile", None)  # another context has a Dockerfile of its own
-        return self._spec({**below, **settings})
+        for part in below:
+            part.pop("dockerfile", None)  # another context has a Dockerfile of its own
+        return self._spec(below | said)
 
-    def _spec(self, settings: Mapping[str, Any]) -> BuildSpec:
-        return build_spec(settings, built=self.settings.prebuilt is None)
+    def _spec(self, said: _Said) -> BuildSpec:
+        __tracebackhide__ = True
+        built = self.settings.prebuilt is None
+        return spec_of(said.settings, built=built, said=said.where)
 
     def _export(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         """Build for a fixture whose tests decide whether ``--dockerbin-output`` writes it."""
@@ -266,13 +324,22 @@ class Suite:
         }
         return artifact
 
-    def _defaults(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    def _defaults(self, defaults: Mapping[str, Any]) -> _Said:
         """Return the ini file's settings under those of ``dockerbin_defaults``."""
+        __tracebackhide__ = True
+        ini = _Said(
+            dict(self.build_defaults),
+            {
+                name: f"ini {ini_key(name)}"
+                for name in _PLACES
+                if self._config.getini(ini_key(name))
+            },
+        )
         base = next((at for value, at in self._overrides if value is defaults), None)
         if base is None:  # not overridden: the ini file's, which were read already
-            return dict(self.build_defaults)
+            return ini
         read = read_settings(defaults, base=base, where="dockerbin_defaults")
-        return {**self.build_defaults, **read}
+        return ini | _Said.by("dockerbin_defaults", read)
 
     def _outcomes(self, platform: Platform) -> AbstractContextManager[None]:
         return as_outcomes(self.selection, platform)

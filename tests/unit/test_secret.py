@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.build_settings import read_settings, spec_of
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.errors import SecretError, SettingsError, UnavailableError
 from pytest_dockerbin.fingerprint import fingerprint_inputs
@@ -35,7 +35,7 @@ def read(base, **given):
 
 
 def spec_of(context, **given):
-    return build_spec({"context": context, "secrets": read(context, **given)})
+    return spec_of({"context": context, "secrets": read(context, **given)})
 
 
 # -- Secret ---------------------------------------------------------------------------------------
