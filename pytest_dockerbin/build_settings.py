@@ -59,11 +59,11 @@ class NamedPath(NamedTuple):
     path: Path
 
 
-def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[str, Any]:
+def read_settings(given: object, *, base: Path, where: str) -> dict[str, Any]:
     """Check build settings as a person wrote them and return them typed.
 
     Args:
-        given: names and values.
+        given: a mapping of names to values.
         base: the folder that relative paths are relative to.
         where: what to call the place in messages: ``"@pytest.mark.dockerbin"``.
 
@@ -310,14 +310,14 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)  # noqa: PLR2004
 
 
-def _pairs(value: object, what: str) -> list[tuple[Any, Any]]:
+def _pairs(value: object, what: str, lines_form: str = "NAME=VALUE lines") -> list[tuple[Any, Any]]:
     """Return the pairs of a mapping, or of ``KEY=VALUE`` lines as an ini file has them."""
     if isinstance(value, (list, tuple)):
         if value and all(map(_is_pair, value)):
             return list(value)  # as read before
         lines = [line.partition("=") for line in value if isinstance(line, str)]
         if len(lines) != len(value) or not all(found for _, found, _ in lines):
-            raise _ExpectedError(what)
+            raise _ExpectedError(lines_form)
         return [(key.strip(), text) for key, _, text in lines]
     if not isinstance(value, Mapping):
         raise _ExpectedError(what)
@@ -371,7 +371,8 @@ def _context_reference(text: str, base: Path) -> str:
 def _secrets(value: object, base: Path) -> Secrets:
     what = '"env:NAME", "file:PATH" or pytest_dockerbin.Secret(...)'
     pairs: dict[str, Source] = {}
-    for key, item in _pairs(value, f"a mapping of ids to {what}"):
+    lines = "ID=env:NAME or ID=file:PATH lines"
+    for key, item in _pairs(value, f"a mapping of ids to {what}", lines):
         name = _text(key, f"a mapping of ids to {what}")
         scheme, _, where = item.strip().partition(":") if isinstance(item, str) else ("", "", "")
         if isinstance(item, Secret):
@@ -409,7 +410,7 @@ def _add_hosts(value: object, _base: Path) -> Pairs:
             for item in value
         ]
     found = set()
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, "NAME:ADDRESS lines"):
         for address in item if isinstance(item, (list, tuple)) else (item,):
             text = _text(address, what).strip().removeprefix("[").removesuffix("]")
             found.add((_text(key, what, _HOST), _text(text, what, _ADDRESS)))
@@ -419,7 +420,7 @@ def _add_hosts(value: object, _base: Path) -> Pairs:
 def _ulimits(value: object, _base: Path) -> Pairs:
     what = "a mapping of names to a limit, (soft, hard) or 'SOFT:HARD'"
     pairs = {}
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, "NAME=SOFT:HARD lines"):
         parts = item if isinstance(item, (list, tuple)) else (item,)
         if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
             raise _ExpectedError(what)
@@ -445,7 +446,7 @@ def _attributes(value: object, what: str) -> dict[str, str]:
             raise _ExpectedError(what) from None
         value = [field.strip() for field in fields]
     found = {}
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, what):
         text = str(item).lower() if isinstance(item, bool) else item
         if isinstance(text, os.PathLike):
             text = os.fspath(text)

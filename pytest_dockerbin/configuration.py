@@ -6,6 +6,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
@@ -23,10 +25,12 @@ from pytest_dockerbin.settings import (
 from pytest_dockerbin.shipping import check_output
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_dockerbin.runner_spec import Runners
     from pytest_dockerbin.settings import Builders
+
+
+# what pytest raises for an ini value that is not of its key's type; the first from pytest 9 on
+_UNREADABLE = (pytest.UsageError, TypeError, ValueError)
 
 
 class _Given(NamedTuple):
@@ -37,7 +41,7 @@ class _Given(NamedTuple):
 def _given(config: pytest.Config, name: str) -> _Given | None:
     try:
         found = given(config, name)
-    except (TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(name, error) from None
     return _Given(*found) if found else None
 
@@ -45,7 +49,7 @@ def _given(config: pytest.Config, name: str) -> _Given | None:
 def _ini(config: pytest.Config, name: str) -> Any:  # noqa: ANN401 (each key has its type)
     try:
         return config.getini(ini_key(name))
-    except (TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(name, error) from None
 
 
@@ -184,7 +188,7 @@ def _runners(config: pytest.Config) -> Runners:
     """Return all sources' runners, one after another: what one leaves open the next may say."""
     try:
         sources = list(all_given(config, "runner"))
-    except (TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise _unreadable("runner", error) from None
     return tuple(
         runner
@@ -216,7 +220,7 @@ def _cache_mode(config: pytest.Config) -> CacheMode:
         raise SettingsError.unknown("value", found.value, list(CacheMode), found.source)
     mode = CacheMode(found.value)
     if mode is CacheMode.ONLY and config.getoption("dockerbin_no_cache"):
-        never = f"{found.source}={mode}" if found.source.startswith("--") else found.source
+        never = f"{found.source}={mode}"
         raise SettingsError(f"--dockerbin-no-cache always builds, and {never} never does")
     return mode
 

@@ -81,21 +81,28 @@ def choose(
         dict.fromkeys(platform for mark in marks for platform in _marked(mark, everything, auto))
     )
     if not asked:
-        words = ", ".join(str(word) for mark in marks for word in mark.args)
-        emulated = tuple(
-            dict.fromkeys(platform for mark in marks for platform in _named(mark, everything, auto))
-        )
-        if emulated:
-            need = "needs" if len(emulated) == 1 else "need"
-            reason = f"{_listed(emulated)} {need} an emulator here, and emulated=False"
-            return Choice((), emulated, reason)
-        return Choice((), (), f"no platform of {_listed(everything)} is {words}")
+        named = (platform for mark in marks for platform in _named(mark, everything, auto))
+        return _nothing(marks, tuple(dict.fromkeys(named)), everything)
     if selection.chosen is None:
         return Choice(asked)
     kept = tuple(platform for platform in asked if platform in everything)
     if kept:
         return Choice(kept)
     return Choice((), asked, f"{_listed(asked)} not among {selection.source}={_listed(everything)}")
+
+
+def _nothing(
+    marks: tuple[pytest.Mark, ...],
+    emulated: tuple[Platform, ...],
+    everything: tuple[Platform, ...],
+) -> Choice:
+    """Say why markers keep no platform: those that they name are ``emulated``, or there is none."""
+    if emulated:
+        need = "needs" if len(emulated) == 1 else "need"
+        reason = f"{_listed(emulated)} {need} an emulator here, and emulated=False"
+        return Choice((), emulated, reason)
+    words = ", ".join(str(word) for mark in marks for word in mark.args)
+    return Choice((), (), f"no platform of {_listed(everything)} is {words}")
 
 
 def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest.Mark]:

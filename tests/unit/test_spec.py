@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.build_settings import read_settings, spec_of, setting_names
+from pytest_dockerbin.build_settings import build_spec, read_settings, setting_names, spec_of
 from pytest_dockerbin.errors import SettingsError
 
 
@@ -380,3 +380,34 @@ def test_a_spec_is_json(context):
     assert data["context"] == str(context)
     assert data["build_args"] == [["A", "1"]]
     assert data["verify"] is False
+
+
+def test_a_script_says_what_to_build_with_relative_paths_from_where_it_runs(context, monkeypatch):
+    monkeypatch.chdir(context.parent)
+    spec = build_spec(context.name, target="bin", build_args={"A": 1})
+    assert spec == spec_of({"context": context, **read(target="bin", build_args={"A": 1})})
+    with pytest.raises(SettingsError, match="build_spec: unknown build setting 'traget'"):
+        build_spec(context.name, traget="bin")
+    with pytest.raises(SettingsError, match=r"dockerfile: there is no file '.*/Dokerfile'"):
+        build_spec(context.name, dockerfile="Dokerfile")
+
+
+def test_settings_that_are_no_mapping_are_refused_without_showing_them(tmp_path):
+    with pytest.raises(SettingsError) as caught:
+        read_settings(["x"], base=tmp_path, where="here")
+    assert str(caught.value) == "here: expected a mapping of build settings, not a list"
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("build_args", "NAME=VALUE lines"),
+        ("build_contexts", "NAME=VALUE lines"),
+        ("add_hosts", "NAME:ADDRESS lines"),
+        ("ulimits", "NAME=SOFT:HARD lines"),
+    ],
+)
+def test_lines_that_are_no_pairs_are_told_the_form_of_lines(tmp_path, name, form):
+    with pytest.raises(SettingsError) as caught:
+        read_settings({name: ["A"]}, base=tmp_path, where=f"ini dockerbin_{name}")
+    assert str(caught.value) == f"ini dockerbin_{name}: {name}=['A']: expected {form}"
