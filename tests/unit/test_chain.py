@@ -462,3 +462,10 @@ def test_a_level_that_neither_processor_nor_qemu_has_is_refused(tmp_path, path, 
     said = failure(tmp_path, platform=Platform.parse("linux/amd64/v4")).summary
     assert "native: this host's processor is not amd64/v4" in said
     assert "qemu: QEMU emulates no AVX-512" in said
+
+
+def test_an_option_that_qemu_does_not_have_is_a_mistake_and_nothing_missing(tmp_path, path):
+    said = "#!/bin/sh\necho \"qemu: unknown option 'bogus'\" >&2\nexit 1\n"
+    script(path / f"qemu-{NAME}-static", said)
+    error = failure(tmp_path, "qemu:-bogus", error=SettingsError)
+    assert str(error) == "'qemu:-bogus': qemu: unknown option 'bogus'"
