@@ -85,7 +85,7 @@ def test_a_missing_dockerfile_is_one_line_with_a_hint(project):
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "dockerbin: dockerfile: there is no file '*/x.Dockerfile'",
+            "dockerbin: @pytest.mark.dockerbin: dockerfile: there is no file '*/x.Dockerfile'",
             "hint:     there is '*/app/x.Dockerfile'",
         ]
     )
