@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_dockerbin.artifact import Artifact, Binary
+    from pytest_dockerbin.build_settings import build_spec
     from pytest_dockerbin.comparison import Comparison, compare
     from pytest_dockerbin.errors import (
         ArtifactError,
@@ -85,12 +86,14 @@ __all__ = [
     "UnavailableError",
     "UntrustedStoreError",
     "WrongPlatformError",
+    "build_spec",
     "compare",
     "fixture",
 ]
 
 _HOMES = {
     "artifact": ("Artifact", "Binary"),
+    "build_settings": ("build_spec",),
     "manifest": ("BuildRecord", "FileRecord"),
     "comparison": ("Comparison", "compare"),
     "fixtures": ("fixture",),

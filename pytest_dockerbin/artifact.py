@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from pytest_dockerbin.attestations import PROVENANCE, SBOM
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
+from pytest_dockerbin.executables import read_executable
 from pytest_dockerbin.invocation import (
     check_input,
     check_options,
@@ -130,10 +131,16 @@ class Artifact(os.PathLike[str]):
             programs = self.binaries
             if len(programs) == 1:
                 return next(iter(programs.values()))
+            unmarked = () if programs else tuple(filter(self._lacks_mode, self.files))
+            file = unmarked[0] if len(unmarked) == 1 else None
         else:
             file = self._behind(wanted.lstrip("/"))
             if file and file.mode & 0o111:
                 return self._binary(file, wanted.lstrip("/"))
+        if file and self._lacks_mode(file):
+            raise ArtifactError.not_executable(
+                str(self.platform), file.name, file.mode, self._listing()
+            )
         raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
 
     def assert_reproducible(self) -> None:
@@ -202,6 +209,14 @@ class Artifact(os.PathLike[str]):
         root = self.tree.resolve()
         end = (root / name).resolve()
         return next((file for file in self.files if root / file.name == end), None)
+
+    def _lacks_mode(self, file: FileRecord) -> bool:
+        """Tell whether a file is a program of a known format, and only the x bit is missing."""
+        if file.link is not None or file.mode & 0o111:
+            return False
+        with (self.tree / file.name).open("rb") as opened:
+            found = read_executable(opened)
+        return found is not None and found.program
 
     def _binary(self, file: FileRecord, name: str | None = None) -> Binary:
         return Binary(

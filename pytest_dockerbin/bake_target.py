@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_dockerbin.build_settings import NamedPath, build_spec, read_settings
+from pytest_dockerbin.build_settings import NamedPath, read_settings, spec_of
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.spec import Baked, Linked, linked_target
@@ -137,7 +137,7 @@ class BakeTargets:
             )
             if target is not None
         )
-        return build_spec(settings, linked=linked, baked=Baked(self.files, name))
+        return spec_of(settings, linked=linked, baked=Baked(self.files, name))
 
     def _linked(self, name: str, user: str) -> Linked:
         if name not in self.definitions:

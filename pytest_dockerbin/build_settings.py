@@ -60,11 +60,11 @@ class NamedPath(NamedTuple):
     path: Path
 
 
-def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[str, Any]:
+def read_settings(given: object, *, base: Path, where: str) -> dict[str, Any]:
     """Check build settings as a person wrote them and return them typed.
 
     Args:
-        given: names and values.
+        given: a mapping of names to values.
         base: the folder that relative paths are relative to.
         where: what to call the place in messages: ``"@pytest.mark.dockerbin"``.
 
@@ -72,6 +72,9 @@ def read_settings(given: Mapping[str, Any], *, base: Path, where: str) -> dict[s
         SettingsError: an unknown name or a value of the wrong type, each in one line.
     """
     __tracebackhide__ = True  # pytest shows the arguments of a frame: a secret could be among them
+    if not isinstance(given, Mapping):
+        what = f"a mapping of build settings, not a {type(given).__name__}"
+        raise SettingsError(f"{where}: expected {what}")
     settings = {}
     for name, value in given.items():
         reader = _READERS.get(name)
@@ -97,10 +100,30 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return {**{name: below[name] for name in below if name not in what}, **above}
 
 
-def build_spec(
+def build_spec(context: str | os.PathLike[str], **settings: Any) -> BuildSpec:  # noqa: ANN401
+    """Say what to build, for `Builder.build` in a script.
+
+    ::
+
+        spec = build_spec("app", target="bin", build_args={"VERSION": "1.2"})
+
+    Args:
+        context: the folder that is sent to BuildKit, a tar archive, or a URL. Relative paths, here
+            and in ``settings``, are relative to the working folder.
+        settings: build settings, as ``@pytest.mark.dockerbin`` takes them.
+
+    Raises:
+        SettingsError: an unknown setting, a wrong value, or no Dockerfile at the place named.
+    """
+    given = {**settings, "context": context}
+    return spec_of(read_settings(given, base=Path.cwd(), where="build_spec"))
+
+
+def spec_of(
     settings: Mapping[str, Any],
     *,
     built: bool = True,
+    said: Mapping[str, str] | None = None,
     linked: tuple[Linked, ...] = (),
     baked: Baked | None = None,
 ) -> BuildSpec:
@@ -109,6 +132,7 @@ def build_spec(
     Args:
         settings: names and values.
         built: whether it is for a build, so that context and Dockerfile must be there.
+        said: where settings were said, for messages, by name: ``"ini dockerbin_context"``.
         linked: the bake targets that are contexts of it.
         baked: the bake target that it is.
 
@@ -116,19 +140,16 @@ def build_spec(
         SettingsError: there is no context, or no Dockerfile at the place named; or two settings
             exclude one another.
     """
+    __tracebackhide__ = True
     context: Path | str | None = settings.get("context")
     if context is None:
         raise SettingsError("a build needs a context: the folder that holds the Dockerfile")
-    if built and isinstance(context, Path) and not context.exists():
-        raise SettingsError(f"context: there is no folder {str(context)!r}")
     given: NamedPath | Path | str | None = settings.get("dockerfile")
     dockerfile: Path | str
     if isinstance(given, (str, Path)):  # its text, or that of another spec
         dockerfile = given
     elif isinstance(context, Path) and (context.is_dir() or not context.exists()):
         dockerfile = given.path if given else context / "Dockerfile"
-        if built:
-            _find(dockerfile, context)
     else:
         dockerfile = given.text if given else "Dockerfile"
     attests = dict(settings.get("attests", ()))
@@ -146,6 +167,8 @@ def build_spec(
         raise SettingsError("bake: a bake file can be named where a build begins, not here")
     given_so_far = {**own, "context": context, "dockerfile": dockerfile, "attests": wanted}
     spec = BuildSpec(**given_so_far, linked=linked, baked=baked)
+    if built:
+        find_sources(spec, said)
     _refuse_what_excludes_another(spec)
     return spec
 
@@ -155,11 +178,28 @@ def setting_names() -> tuple[str, ...]:
     return tuple(_READERS)
 
 
-def _find(dockerfile: Path, context: Path) -> None:
-    if not dockerfile.is_file():
-        inside = context / dockerfile.name
+def find_sources(spec: BuildSpec, said: Mapping[str, str] | None = None) -> None:
+    """Return when a spec's context and Dockerfile are there, as far as they are of this machine.
+
+    Args:
+        spec: the build.
+        said: as for `spec_of`.
+
+    Raises:
+        SettingsError: one is not there.
+    """
+    __tracebackhide__ = True
+    said = said or {}
+    context, dockerfile = spec.context, spec.dockerfile
+    if isinstance(context, Path) and not context.exists():
+        raise SettingsError(
+            f"{said.get('context', 'context')}: there is no folder {str(context)!r}"
+        )
+    if isinstance(dockerfile, Path) and not dockerfile.is_file():
+        inside = Path(context) / dockerfile.name
         hint = f"there is {str(inside)!r}" if inside.is_file() else None
-        raise SettingsError(f"dockerfile: there is no file {str(dockerfile)!r}", hint=hint)
+        where = said.get("dockerfile") or said.get("context") or "dockerfile"
+        raise SettingsError(f"{where}: there is no file {str(dockerfile)!r}", hint=hint)
 
 
 def _refuse_what_excludes_another(spec: BuildSpec) -> None:
@@ -312,14 +352,14 @@ def _is_pair(value: object) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str)  # noqa: PLR2004
 
 
-def _pairs(value: object, what: str) -> list[tuple[Any, Any]]:
+def _pairs(value: object, what: str, lines_form: str = "NAME=VALUE lines") -> list[tuple[Any, Any]]:
     """Return the pairs of a mapping, or of ``KEY=VALUE`` lines as an ini file has them."""
     if isinstance(value, (list, tuple)):
         if value and all(map(_is_pair, value)):
             return list(value)  # as read before
         lines = [line.partition("=") for line in value if isinstance(line, str)]
         if len(lines) != len(value) or not all(found for _, found, _ in lines):
-            raise _ExpectedError(what)
+            raise _ExpectedError(lines_form)
         return [(key.strip(), text) for key, _, text in lines]
     if not isinstance(value, Mapping):
         raise _ExpectedError(what)
@@ -375,7 +415,8 @@ def _context_reference(text: str, base: Path) -> str:
 def _secrets(value: object, base: Path) -> Secrets:
     what = '"env:NAME", "file:PATH" or pytest_dockerbin.Secret(...)'
     pairs: dict[str, Source] = {}
-    for key, item in _pairs(value, f"a mapping of ids to {what}"):
+    lines = "ID=env:NAME or ID=file:PATH lines"
+    for key, item in _pairs(value, f"a mapping of ids to {what}", lines):
         name = _text(key, f"a mapping of ids to {what}")
         scheme, _, where = item.strip().partition(":") if isinstance(item, str) else ("", "", "")
         if isinstance(item, Secret):
@@ -413,7 +454,7 @@ def _add_hosts(value: object, _base: Path) -> Pairs:
             for item in value
         ]
     found = set()
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, "NAME:ADDRESS lines"):
         for address in item if isinstance(item, (list, tuple)) else (item,):
             text = _text(address, what).strip().removeprefix("[").removesuffix("]")
             found.add((_text(key, what, _HOST), _text(text, what, _ADDRESS)))
@@ -423,7 +464,7 @@ def _add_hosts(value: object, _base: Path) -> Pairs:
 def _ulimits(value: object, _base: Path) -> Pairs:
     what = "a mapping of names to a limit, (soft, hard) or 'SOFT:HARD'"
     pairs = {}
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, "NAME=SOFT:HARD lines"):
         parts = item if isinstance(item, (list, tuple)) else (item,)
         if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
             raise _ExpectedError(what)
@@ -449,7 +490,7 @@ def _attributes(value: object, what: str) -> dict[str, str]:
             raise _ExpectedError(what) from None
         value = [field.strip() for field in fields]
     found = {}
-    for key, item in _pairs(value, what):
+    for key, item in _pairs(value, what, what):
         text = str(item).lower() if isinstance(item, bool) else item
         if isinstance(text, os.PathLike):
             text = os.fspath(text)

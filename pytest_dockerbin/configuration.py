@@ -6,6 +6,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
 from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
@@ -23,10 +25,12 @@ from pytest_dockerbin.settings import (
 from pytest_dockerbin.shipping import check_output
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_dockerbin.runner_spec import Runners
     from pytest_dockerbin.settings import Builders
+
+
+# what pytest raises for an ini value that is not of its key's type; the first from pytest 9 on
+_UNREADABLE = (pytest.UsageError, TypeError, ValueError)
 
 
 class _Given(NamedTuple):
@@ -37,9 +41,21 @@ class _Given(NamedTuple):
 def _given(config: pytest.Config, name: str) -> _Given | None:
     try:
         found = given(config, name)
-    except (TypeError, ValueError) as error:  # pytest's own reading of a typed ini key
-        raise SettingsError(f"ini {ini_key(name)}: {error}") from None
+    except _UNREADABLE as error:
+        raise _unreadable(name, error) from None
     return _Given(*found) if found else None
+
+
+def _ini(config: pytest.Config, name: str) -> Any:  # noqa: ANN401 (each key has its type)
+    try:
+        return config.getini(ini_key(name))
+    except _UNREADABLE as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> SettingsError:
+    """Say which ini key it is that pytest can't read as the type that it has."""
+    return SettingsError(f"ini {ini_key(name)}: {error}")
 
 
 def read_selection(config: pytest.Config) -> Selection:
@@ -51,7 +67,7 @@ def read_selection(config: pytest.Config) -> Selection:
     missing = _given(config, "missing") or _Given("auto", "default")
     if missing.value not in list(Missing):
         raise SettingsError.unknown("value", missing.value, list(Missing), missing.source)
-    ini = config.getini("dockerbin_platforms") or ["native"]
+    ini = _ini(config, "platforms") or ["native"]
     found = _given(config, "platforms")
     if found is None or found.source.startswith("ini "):
         return Selection(
@@ -119,7 +135,7 @@ def read_build_defaults(config: pytest.Config) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name in BUILD_SETTINGS:
-        value = config.getini(ini_key(name))
+        value = _ini(config, name)
         if value not in (None, "", []):
             found[name] = value
     if str(found.get("verify")).lower() in ("false", "no", "0"):
@@ -132,7 +148,7 @@ def read_build_defaults(config: pytest.Config) -> dict[str, Any]:
 
 
 def _given_in_ini(config: pytest.Config, name: str) -> _Given | None:
-    value = config.getini(ini_key(name))
+    value = _ini(config, name)
     return _Given(value, f"ini {ini_key(name)}") if value else None
 
 
@@ -170,9 +186,13 @@ def _base(config: pytest.Config, source: str) -> Path:
 
 def _runners(config: pytest.Config) -> Runners:
     """Return all sources' runners, one after another: what one leaves open the next may say."""
+    try:
+        sources = list(all_given(config, "runner"))
+    except _UNREADABLE as error:
+        raise _unreadable("runner", error) from None
     return tuple(
         runner
-        for value, source in all_given(config, "runner")
+        for value, source in sources
         for runner in read_runners(value, source, base=_base(config, source))
     )
 
@@ -185,7 +205,10 @@ def _builders(found: _Given | None) -> Builders:
         platform, separator, name = text.rpartition("=")
         if not name or name.startswith("-"):
             raise SettingsError(f"{found.source}: {text!r} is not [PLATFORM=]NAME of a builder")
-        builders.append((Platform.parse(platform) if separator else None, name))
+        try:
+            builders.append((Platform.parse(platform) if separator else None, name))
+        except SettingsError as error:
+            raise SettingsError(f"{found.source}: {error.summary}") from None
     return tuple(builders)
 
 
@@ -195,7 +218,11 @@ def _cache_mode(config: pytest.Config) -> CacheMode:
         return CacheMode.SESSION
     if found.value not in list(CacheMode):
         raise SettingsError.unknown("value", found.value, list(CacheMode), found.source)
-    return CacheMode(found.value)
+    mode = CacheMode(found.value)
+    if mode is CacheMode.ONLY and config.getoption("dockerbin_no_cache"):
+        never = f"{found.source}={mode}"
+        raise SettingsError(f"--dockerbin-no-cache always builds, and {never} never does")
+    return mode
 
 
 def _quantity(config: pytest.Config, name: str, default: str) -> tuple[str, str]:

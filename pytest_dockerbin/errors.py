@@ -398,6 +398,26 @@ class ArtifactError(DockerbinError):
         )
 
     @classmethod
+    def no_library_in_stage(cls, platform: str, names: Iterable[str], stage: str) -> Self:
+        """The stage that ``sysroot_target`` names lacks libraries of what was built."""
+        return cls(
+            f"sysroot_target: stage {stage!r} has no {', '.join(names)}, which the program for "
+            f"{platform} needs",
+            hint="install it in that stage, or export it beside the program",
+        )
+
+    @classmethod
+    def not_executable(cls, platform: str, name: str, mode: int, exported: Iterable[str]) -> Self:
+        """A program was exported without the x bit."""
+        listing = "\n".join(f"  {line}" for line in exported)
+        return cls(
+            f"the export for {platform} has a program that is not executable: {name!r} has mode "
+            f"{mode:o}",
+            hint=f"COPY --chmod=755, or RUN chmod +x {name}",
+            details=f"exported:\n{listing}",
+        )
+
+    @classmethod
     def no_binary(cls, platform: str, wanted: str | None, exported: Iterable[str]) -> Self:
         """The one executable could not be told."""
         listing = "\n".join(f"  {line}" for line in exported)
@@ -448,11 +468,29 @@ class CacheMissError(DockerbinError):
     """Nothing may be built, and nothing is stored for these inputs."""
 
     @classmethod
-    def of_build(cls, label: str, platform: str, looked_for: str) -> Self:
+    def of_build(cls, label: str, platform: str, key: str) -> Self:
         """Nothing is stored for the build ``label`` for ``platform``."""
         return cls(
-            f"--dockerbin-cache=only: no stored result of {label} for {platform}: {looked_for}",
+            f"--dockerbin-cache=only: no stored result of {label} for {platform}: key {key}",
             hint="run once with --dockerbin-cache=reuse, with the same inputs and settings",
+        )
+
+    @classmethod
+    def without_digest(cls, label: str, platform: str) -> Self:
+        """Results of that build are never stored."""
+        return cls(
+            f"--dockerbin-cache=only: no result of {label} for {platform} is ever stored: a remote "
+            f"context, or a file that can't be read, has no digest",
+            hint="build it: --dockerbin-cache=session",
+        )
+
+    @classmethod
+    def without_store(cls, label: str, platform: str, problem: StoreError) -> Self:
+        """Nothing is stored, since the cache folder can't be used."""
+        return cls(
+            f"--dockerbin-cache=only: no stored result of {label} for {platform}: "
+            f"{problem.summary}",
+            hint=problem.hint,
         )
 
 

@@ -26,7 +26,7 @@ def dockerbin_platform(request: pytest.FixtureRequest) -> Platform:
     A test that asks for it, directly or through another fixture, runs once for each of its
     platforms.
     """
-    return _suite(request).platform(getattr(request, "param", None))
+    return _suite(request).platform_of_test(getattr(request, "param", None))
 
 
 @pytest.fixture(scope="session")

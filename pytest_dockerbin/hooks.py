@@ -10,6 +10,7 @@ from pytest_dockerbin.errors import DockerbinError, HookError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from pytest_dockerbin.artifact import Artifact
     from pytest_dockerbin.manifest import BuildRecord
@@ -62,6 +63,19 @@ class Hooks:
         return Hooks(**{field.name: _guarded(self, field.name) for field in fields(self)})
 
 
+def _told(error: Exception) -> str:
+    """Return an error's traceback, from the first line that is not of what calls hooks."""
+    frames = error.__traceback__
+    while frames and frames.tb_next and _calls_hooks(frames):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
+def _calls_hooks(frames: TracebackType) -> bool:
+    module = str(frames.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("pytest_dockerbin", "pluggy")
+
+
 def _guarded(hooks: Hooks, name: str) -> Callable[..., Any]:
     hook = getattr(hooks, name)
 
@@ -72,6 +86,6 @@ def _guarded(hooks: Hooks, name: str) -> Callable[..., Any]:
         except (DockerbinError, AssertionError):
             raise
         except Exception as error:
-            raise HookError.of(name, error, traceback.format_exc()) from error
+            raise HookError.of(name, error, _told(error)) from error
 
     return call

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pytest_dockerbin.settings import Settings
     from pytest_dockerbin.shipment import BuildName
 
-_NO_DIGEST = "a remote context, or a file that can't be read, has no digest to look for"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maker:
@@ -42,6 +40,7 @@ class Maker:
     Attributes:
         settings: the session's.
         entries: the stored results; None where the cache folder is not to be trusted.
+        problem: why the cache folder can't be used, if that is so.
         log_dir: the folder of build logs.
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
@@ -55,6 +54,7 @@ class Maker:
 
     settings: Settings
     entries: Entries | None
+    problem: StoreError | None
     log_dir: Path
     watch: Watch
     waiting: Waiting
@@ -80,14 +80,14 @@ class Maker:
             return self._build(folder, job)
         inputs = inputs_digest(job.spec)
         if inputs is None or self.entries is None:
-            return self._build_unless_forbidden(folder, job, _NO_DIGEST)
+            return self._build_unless_forbidden(folder, job)
         key = job.entry_key(inputs)
         self.note_use(key)
         reused = self._reuse(self.entries, key, folder, job)
         if reused:
             return reused
         if self.settings.cache is CacheMode.ONLY:
-            return self._build_unless_forbidden(folder, job, f"key {key}")
+            return self._build_unless_forbidden(folder, job, key)
         return self._build_and_store(self.entries, key, inputs, folder, job)
 
     def _copy(self, prebuilt: Prebuilt, folder: Path, job: Job) -> Manifest:
@@ -112,10 +112,15 @@ class Maker:
         self.verify(tree, manifest, job)
         return manifest
 
-    def _build_unless_forbidden(self, folder: Path, job: Job, looked_for: str) -> Manifest:
-        if self.settings.cache is CacheMode.ONLY:
-            raise CacheMissError.of_build(job.spec.label(), str(job.platform), looked_for)
-        return self._build(folder, job)
+    def _build_unless_forbidden(self, folder: Path, job: Job, key: str | None = None) -> Manifest:
+        if self.settings.cache is not CacheMode.ONLY:
+            return self._build(folder, job)
+        label, platform = job.spec.label(), str(job.platform)
+        if self.problem:
+            raise CacheMissError.without_store(label, platform, self.problem)
+        if key is None:
+            raise CacheMissError.without_digest(label, platform)
+        raise CacheMissError.of_build(label, platform, key)
 
     def _reuse(self, entries: Entries, key: str, folder: Path, job: Job) -> Manifest | None:
         if job.wants_fresh:

@@ -87,9 +87,14 @@ def usage_error(error: SettingsError) -> NoReturn:
     raise pytest.UsageError(_with_hint(error)) from None
 
 
-def collection_error(error: DockerbinError) -> NoReturn:
-    """Make the module that is being collected an error, in one line."""
-    raise pytest.fail.Exception(_with_hint(error), pytrace=False) from None
+def collection_error(error: DockerbinError, definition: pytest.Item) -> NoReturn:
+    """Make the module that is being collected an error, in one line that names the test.
+
+    With pytest-xdist each worker collects, and equal errors of this type are printed once.
+    """
+    path, line, _ = definition.location
+    place = f"{definition.name}, {path}:{(line or 0) + 1}"
+    raise pytest.Collector.CollectError(f"{_with_hint(error)} ({place})") from None
 
 
 def _with_hint(error: DockerbinError) -> str:
@@ -98,7 +103,8 @@ def _with_hint(error: DockerbinError) -> str:
 
 
 def _skip(error: DockerbinError) -> NoReturn:
-    reason = _with_hint(error)
+    followed = "--dockerbin-missing=skip" in (error.hint or "")
+    reason = f"dockerbin: {error.summary}" if followed else _with_hint(error)
     outcome = pytest.skip.Exception(reason)
     setattr(outcome, _STOP, Stop(cause_of(error), "", skipped=reason))
     raise outcome from None

@@ -78,12 +78,16 @@ class Platform:
         """Read a platform in any of Docker's spellings.
 
         ``arm64``, ``aarch64`` and ``linux/arm64/v8`` are ``linux/arm64``; ``linux/arm`` is
-        ``linux/arm/v7``; ``linux`` is this machine's; case does not matter.
+        ``linux/arm/v7``; ``linux`` is this machine's, and so is ``native``; case does not matter.
 
         Raises:
-            SettingsError: it is not a platform; the closest one is named.
+            SettingsError: it is not a platform, or several; the closest one is named.
         """
         words = text.strip().lower().split("/")
+        if words == ["native"]:
+            return cls.host()
+        if words == ["auto"] or re.search(r"[*?\[]", text):
+            raise SettingsError(f"{text!r} is not one platform; expected one, such as linux/arm64")
         if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
             raise _not_a_platform(text)
         if len(words) == 1:

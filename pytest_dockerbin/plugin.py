@@ -58,7 +58,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "dockerbin(**settings): build settings of a dockerbin test, such as context, dockerfile, "
         "target, build_args, secrets, binary",
     )
-    if options.anything_given(config):
+    try:
+        used = options.anything_given(config)
+    except (
+        pytest.UsageError,
+        TypeError,
+        ValueError,
+    ):  # an ini key of another type: the suite says which
+        used = True
+    if used:
         from pytest_dockerbin.errors import SettingsError  # noqa: PLC0415
         from pytest_dockerbin.outcomes import usage_error  # noqa: PLC0415
         from pytest_dockerbin.suite import suite_of  # noqa: PLC0415
@@ -96,7 +104,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         suite = suite_of(metafunc.config)
         parametrise(metafunc, suite.selection, suite.auto_platforms, suite.bake_targets)
     except DockerbinError as error:
-        collection_error(error)
+        collection_error(error, metafunc.definition)
 
 
 @pytest.hookimpl(optionalhook=True)

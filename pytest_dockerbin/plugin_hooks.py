@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, read_settings, setting_names
+from pytest_dockerbin.build_settings import read_settings, setting_names, spec_of
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.runner_spec import RunnerSpec
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_dockerbin.manifest import BuildRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
+
+
+_CONFIGURE = "pytest_dockerbin_configure_build"
 
 
 def hooks_of(config: pytest.Config) -> Hooks:
@@ -35,14 +38,13 @@ def hooks_of(config: pytest.Config) -> Hooks:
 
 
 def _configure_build(config: pytest.Config, spec: BuildSpec, platform: Platform) -> BuildSpec:
-    where = "pytest_dockerbin_configure_build"
     results = config.hook.pytest_dockerbin_configure_build(
         config=config, spec=spec, platform=platform
     )
     for given in reversed(results):  # what pytest calls first has the last word
         if not isinstance(given, Mapping):
-            raise SettingsError.wrong_value("the result", given, "build settings", where)
-        read = read_settings(given, base=config.rootpath, where=where)
+            raise SettingsError.wrong_value("the result", given, "build settings", _CONFIGURE)
+        read = read_settings(given, base=config.rootpath, where=_CONFIGURE)
         added = {name for name, value in given.items() if isinstance(value, Mapping)}
         spec = _changed(spec, read, added)
     return spec
@@ -64,7 +66,8 @@ def _changed(spec: BuildSpec, read: Mapping[str, Any], added: set[str]) -> Build
             settings[name] = tuple(sorted((*kept, *value), key=itemgetter(0)))
         else:
             settings[name] = value
-    return build_spec(settings, linked=spec.linked, baked=spec.baked)
+    said = {name: f"{_CONFIGURE}: {name}" for name in ("context", "dockerfile") if name in read}
+    return spec_of(settings, said=said, linked=spec.linked, baked=spec.baked)
 
 
 def _build_started(config: pytest.Config, spec: BuildSpec, platform: Platform) -> None:
@@ -100,6 +103,6 @@ def _choose_runner(config: pytest.Config, platform: Platform, spec: RunnerSpec) 
     if not isinstance(chosen, str):
         raise SettingsError.wrong_value("the result", chosen, "text such as 'qemu'", where)
     try:
-        return RunnerSpec.parse(chosen, base=config.rootpath)
+        return replace(RunnerSpec.parse(chosen, base=config.rootpath), source=where)
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.summary}") from None

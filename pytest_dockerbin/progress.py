@@ -87,6 +87,16 @@ class BuildLog:
         return tuple(step for step in self._steps.values() if _STEP.match(step.name))
 
     @property
+    def running(self) -> tuple[Step, ...]:
+        """The steps that began and have not ended; the Dockerfile's, or else BuildKit's own."""
+        under_way = tuple(
+            step
+            for step in self._steps.values()
+            if step.began and not step.ended and not step.error
+        )
+        return tuple(step for step in under_way if step in self.steps) or under_way
+
+    @property
     def failed(self) -> Step | None:
         """The step that failed by itself, not because another one did."""
         for step in self._steps.values():

@@ -17,18 +17,20 @@ from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.plan import plan
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
-from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.selection import is_ours
-from pytest_dockerbin.settings import CacheMode
+from pytest_dockerbin.settings import CacheMode, Missing
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from pytest_dockerbin.settings import Settings
+    from pytest_dockerbin.suite import Suite
 
 PLATFORM = "dockerbin_platform"
 """Attribute of a report: its test's platform, so that an xdist controller knows it."""
+
+RUNNER = "dockerbin_runner"
+"""Attribute of a report: what was said to run its test's program, by a hook too."""
 
 STOP = "dockerbin_stop"
 """Attribute of a report: what stopped its test, and whether it is the first to say so."""
@@ -60,22 +62,30 @@ def header(config: pytest.Config) -> str:
     if source == "default" and suite.wanted:
         words = tuple(str(platform) for platform in suite.wanted)
     origin = f" (from {source})" if source != "default" else ""
-    mode = suite.settings.cache
-    cache = f"; cache {mode}" if mode is not CacheMode.SESSION else ""
-    prebuilt = f"; prebuilt {suite.settings.prebuilt}" if suite.settings.prebuilt else ""
-    platforms = (_described(word, suite.settings) for word in words)
-    return f"dockerbin: {', '.join(platforms)}{origin}{cache}{prebuilt}"
+    platforms = ", ".join(_described(word, suite) for word in words)
+    parts = [f"dockerbin: {platforms}{origin}"]
+    settings = suite.settings
+    if settings.cache is not CacheMode.SESSION:
+        folder = settings.cache_dir
+        place = f" in {folder}{_origin(config, 'cache-dir')}" if folder else ""
+        parts.append(f"cache {settings.cache}{_origin(config, 'cache')}{place}")
+    if settings.prebuilt:
+        parts.append(f"prebuilt {settings.prebuilt}{_origin(config, 'prebuilt')}")
+    return "; ".join(parts)
 
 
-def _described(word: str, settings: Settings) -> str:
+def _origin(config: pytest.Config, name: str) -> str:
+    found = given(config, name)
+    return f" (from {found[1]})" if found else ""
+
+
+def _described(word: str, suite: Suite) -> str:
     """Return a platform, with its runner as far as that is known without trying one."""
     if word == "auto":
         return word
-    platform = Platform.host() if word == "native" else Platform.parse(word)
-    spec = settings.runner_for(platform)
-    if spec.way is not Way.AUTO:
-        return f"{platform} ({spec})"
-    return f"{platform} (native)" if platform.native else str(platform)
+    platform = Platform.parse(word)
+    said = suite.runner_said(platform) or ("native" if platform.native else "")
+    return f"{platform} ({said})" if said else str(platform)
 
 
 class Reporter:
@@ -91,6 +101,7 @@ class Reporter:
         self._delivery = delivery
         self._failures = 0
         self._tests: dict[str, Counter[str]] = {}
+        self._runners: dict[str, str] = {}
         self._builds: dict[tuple[str, str], dict[str, Any]] = {}
         self._missing: dict[str, int] = {}
 
@@ -138,18 +149,23 @@ class Reporter:
         platform = _platform_of(item)
         if platform:
             setattr(report, PLATFORM, str(platform))
+            setattr(report, RUNNER, suite_of(self._config).runner_said(platform))
         stop = Stop.of(call)
         if stop:
             first = not stop.skipped and suite_of(self._config).claim(f"cause-{stop.cause}")
             if first:
                 report.longrepr = stop.whole
+            elif stop.skipped:  # at the test, wherever the skip was raised
+                path, line, _ = item.reportinfo()
+                report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
             setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
         return report
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the platforms of all tests that will run."""
-        platforms = [platform for item in session.items if (platform := _platform_of(item))]
+        running = (item for item in session.items if not item.get_closest_marker("skip"))
+        platforms = [platform for item in running if (platform := _platform_of(item))]
         suite_of(self._config).wanted = tuple(dict.fromkeys(platforms))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -161,6 +177,8 @@ class Reporter:
                 suite_of(self._config).stop_workers()
         platform = getattr(report, PLATFORM, None)
         outcome = _outcome(report)
+        if platform and (said := getattr(report, RUNNER, "")):
+            self._runners[platform] = said
         if platform and outcome:
             self._tests.setdefault(platform, Counter())[outcome] += 1
         reason = getattr(report, STOP, {}).get("skipped")
@@ -223,9 +241,10 @@ class Reporter:
             builds = [record for (_, at), record in self._builds.items() if at == platform]
             counts = self._tests.get(platform, Counter())
             words = [_counted(counts[name], name) for name in _OUTCOMES if counts[name]]
-            told = "; ".join([*map(_build_words, builds), ", ".join(words)])
-            described = _described(platform, suite_of(self._config).settings)
-            yield f"{described}: {told}"
+            told = "; ".join(filter(None, [*map(_build_words, builds), ", ".join(words)]))
+            said = self._runners.get(platform)
+            suite = suite_of(self._config)
+            yield f"{f'{platform} ({said})' if said else _described(platform, suite)}: {told}"
 
     def _prebuilt_lines(self) -> Iterator[str]:
         folder = suite_of(self._config).settings.prebuilt
@@ -236,7 +255,7 @@ class Reporter:
         for reason, count in self._missing.items():
             tests = "1 test" if count == 1 else f"{count} tests"
             yield f"{tests} did NOT run: {reason.removeprefix('dockerbin: ')}"
-        if self._missing:
+        if self._missing and suite_of(self._config).selection.missing is Missing.AUTO:
             yield "CI would fail here (--dockerbin-missing=fail)"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,8 +21,11 @@ _FORM = (
     "docker:CONTEXT, none or a command on PATH"
 )
 # commas separate where a platform and "=" follow: -cpu max,sve=off is one runner
-_SEPARATOR = re.compile(r"\n|,(?=\s*\w+/[\w/.-]+=)")
-_PLATFORM = re.compile(r"\s*(?!qemu=)([\w.-]+(?:/[\w.-]+){0,2})=(.*)", re.DOTALL | re.IGNORECASE)
+_SEPARATOR = re.compile(r"\n|,(?=\s*[\w*]+/[\w*/.-]+=)")
+# patterns too, so that they are refused and not taken for a command
+_PLATFORM = re.compile(
+    r"\s*(?!qemu=)([\w.*?-]+(?:/[\w.*?-]+){0,2})=(.*)", re.DOTALL | re.IGNORECASE
+)
 
 
 class Way(StrEnum):
@@ -59,6 +62,7 @@ class RunnerSpec:
         words: for ``qemu``, words of its command line; for a command, the command.
         path: for ``qemu``, the emulator's file; one found on PATH when None.
         name: for ``container``, the image, or nothing; for ``docker``, the context.
+        source: where it was said, for the header; nothing where it was not.
     """
 
     text: str = "auto"
@@ -66,6 +70,7 @@ class RunnerSpec:
     words: tuple[str, ...] = ()
     path: Path | None = None
     name: str = ""
+    source: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str, *, base: Path | None = None) -> Self:
@@ -76,7 +81,7 @@ class RunnerSpec:
             base: the folder that relative paths are relative to; by default the working folder.
 
         Raises:
-            SettingsError: it is none; the closest one is named.
+            SettingsError: it is none, and the closest one is named; or there is no such file.
         """
         text = text.strip()
         if text.lower() in _BARE:
@@ -88,7 +93,7 @@ class RunnerSpec:
             path = text[len("qemu=") :].strip()
             if not path:
                 raise SettingsError(f"{text!r}: expected qemu=PATH of an emulator")
-            return cls(text=text, way=Way.QEMU, path=_absolute(path, base))
+            return cls(text=text, way=Way.QEMU, path=_executable(path, base, text))
         return cls._of_command(text, base)
 
     @classmethod
@@ -109,8 +114,8 @@ class RunnerSpec:
         words = _split(text)
         program = words[0] if words else ""
         if "/" in program:
-            words = (str(_absolute(program, base)), *words[1:])
-        elif not shutil.which(program):  # a path may be missing here; a bare word is mistyped
+            words = (str(_executable(program, base, text)), *words[1:])
+        elif not shutil.which(program):
             raise SettingsError.unknown("runner", text, _BARE, form=_FORM)
         return cls(text=text, way=Way.COMMAND, words=words)
 
@@ -141,7 +146,8 @@ def read_runners(texts: Iterable[str], where: str, *, base: Path | None = None) 
         named = _PLATFORM.fullmatch(text)
         try:
             platform = Platform.parse(named[1]) if named else None
-            found[platform] = RunnerSpec.parse(named[2] if named else text, base=base)
+            spec = RunnerSpec.parse(named[2] if named else text, base=base)
+            found[platform] = replace(spec, source=where)
         except SettingsError as error:
             raise SettingsError(f"{where}: {error.summary}") from None
     if not found:
@@ -156,5 +162,8 @@ def _split(text: str) -> tuple[str, ...]:
         raise SettingsError(f"{text!r}: {str(error).lower()}") from None
 
 
-def _absolute(path: str, base: Path | None) -> Path:
-    return ((base or Path.cwd()) / Path(path).expanduser()).absolute()
+def _executable(path: str, base: Path | None, text: str) -> Path:
+    file = ((base or Path.cwd()) / Path(path).expanduser()).absolute()
+    if not shutil.which(file):
+        raise SettingsError(f"{text!r}: there is no executable file {str(file)!r}")
+    return file

@@ -108,15 +108,28 @@ def choose(
         dict.fromkeys(platform for mark in marks for platform in _marked(mark, everything, auto))
     )
     if not asked:
-        words = ", ".join(str(word) for mark in marks for word in mark.args)
-        native = " natively" if any("emulated" in mark.kwargs for mark in marks) else ""
-        return Choice((), (), f"no platform of {_listed(everything)} is {words}{native}")
+        named = (platform for mark in marks for platform in _named(mark, everything, auto))
+        return _nothing(marks, tuple(dict.fromkeys(named)), everything)
     if selection.chosen is None:
         return Choice(asked)
     kept = tuple(platform for platform in asked if platform in everything)
     if kept:
         return Choice(kept)
     return Choice((), asked, f"{_listed(asked)} not among {selection.source}={_listed(everything)}")
+
+
+def _nothing(
+    marks: tuple[pytest.Mark, ...],
+    emulated: tuple[Platform, ...],
+    everything: tuple[Platform, ...],
+) -> Choice:
+    """Say why markers keep no platform: those that they name are ``emulated``, or there is none."""
+    if emulated:
+        need = "needs" if len(emulated) == 1 else "need"
+        reason = f"{_listed(emulated)} {need} an emulator here, and emulated=False"
+        return Choice((), emulated, reason)
+    words = ", ".join(str(word) for mark in marks for word in mark.args)
+    return Choice((), (), f"no platform of {_listed(everything)} is {words}")
 
 
 def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest.Mark]:
@@ -187,6 +200,19 @@ def _marked(
     everything: tuple[Platform, ...],
     auto: Callable[[], tuple[Platform, ...]],
 ) -> Iterator[Platform]:
+    """Yield the platforms that a marker keeps."""
+    emulated = mark.kwargs.get("emulated", True)
+    for platform in _named(mark, everything, auto):
+        if emulated or platform.native:
+            yield platform
+
+
+def _named(
+    mark: pytest.Mark,
+    everything: tuple[Platform, ...],
+    auto: Callable[[], tuple[Platform, ...]],
+) -> tuple[Platform, ...]:
+    """Return the platforms that a marker names, emulated or not."""
     where = "@pytest.mark.platform"
     unknown = mark.kwargs.keys() - {"emulated"}
     if unknown:
@@ -198,9 +224,7 @@ def _marked(
     for word in words:
         if not isinstance(word, str | Platform):
             raise SettingsError.wrong_value("platform", word, "text such as 'linux/arm64'", where)
-    for platform in _expand([str(word) for word in words], everything, auto, where):
-        if emulated or platform.native:
-            yield platform
+    return _expand([str(word) for word in words], everything, auto, where)
 
 
 def _expand(
@@ -212,9 +236,7 @@ def _expand(
     """Return the platforms that words name, each once; patterns match among ``everything``."""
     platforms: list[Platform] = []
     for word in words:
-        if word == "native":
-            platforms.append(Platform.host())
-        elif word == "auto":
+        if word == "auto":
             platforms += auto()
         elif any(sign in word for sign in "*?["):
             pattern = word.lower()

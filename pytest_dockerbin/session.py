@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.bake_target import BakeTargets
+from pytest_dockerbin.build_settings import find_sources
 from pytest_dockerbin.buildx.bake import print_definition
 from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
 from pytest_dockerbin.buildx.process import Watch
+from pytest_dockerbin.dockerfile import text_of
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
     ArtifactError,
@@ -47,13 +49,14 @@ from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
-from pytest_dockerbin.sysroot import Libraries, export_sysroot
+from pytest_dockerbin.sysroot import Libraries, export_sysroot, find_stage
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_dockerbin.results import Runner, Sysroot
+    from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -69,7 +72,7 @@ class Builder:
     Works without pytest::
 
         with Builder(Settings()) as builder:
-            artifact = builder.build(spec, Platform.parse("linux/arm64"))
+            artifact = builder.build(build_spec("app", target="bin"), "linux/arm64")
 
     Args:
         settings: how to build and run.
@@ -79,6 +82,10 @@ class Builder:
         warn: gets a line, once a session, when the cache folder can't be used.
         owner: the process whose end ends the builds of this one too: its parent.
         hooks: what others may change or check.
+
+    Attributes:
+        chosen: what is to run the programs of a platform, where that was asked for: what the
+            settings say, and then the hook.
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
@@ -102,10 +109,11 @@ class Builder:
         self._hooks = (hooks or Hooks()).guarded()
         self._watchdog = Watchdog()
         self._containers = Containers(self.session, self._watchdog.command)
-        self.store, entries = self._open()
+        self.store, entries, problem = self._open()
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
+            problem=problem,
             log_dir=self.store.path / "logs",
             watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
             waiting=self.store.waiting,
@@ -122,6 +130,7 @@ class Builder:
         self._stamps: dict[Job, dict[str, Stamp]] = {}
         self._baked: dict[tuple[tuple[Path, ...], str | None], BakeTargets | DockerbinError] = {}
         self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
+        self.chosen: dict[Platform, RunnerSpec] = {}
         self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
 
     def __enter__(self) -> Self:
@@ -159,7 +168,7 @@ class Builder:
             stop(root, session)
 
     def build(
-        self, spec: BuildSpec, platform: Platform, *, others: Iterable[Platform] = ()
+        self, spec: BuildSpec, platform: Platform | str, *, others: Iterable[Platform] = ()
     ) -> Artifact:
         """Return what ``spec`` exports for ``platform``.
 
@@ -177,11 +186,14 @@ class Builder:
             ArtifactError: what was exported can't be used.
             CacheMissError: nothing may be built, and nothing stored serves.
             NotPrebuiltError: the prebuilt folder does not hold it.
+            SettingsError: there is no such Dockerfile, stage, builder or platform.
             StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
             HookError: a hook failed.
         """
         __tracebackhide__ = True
+        if not isinstance(platform, Platform):
+            platform = Platform.parse(platform)
         job = self._job(spec, platform.built_as)
         if job.name not in self._results:
             waiting_for = (self._job(spec, other.built_as) for other in others)
@@ -281,18 +293,18 @@ class Builder:
 
     # -- the folders ------------------------------------------------------------------------------
 
-    def _open(self) -> tuple[SessionStore, Entries | None]:
+    def _open(self) -> tuple[SessionStore, Entries | None, StoreError | None]:
         """Open the cache folder; where it can't be used, a folder of this session alone."""
         root = self.settings.cache_dir or default_root()
         try:
-            return self._open_store(root), Entries(root / VERSION)
+            return self._open_store(root), Entries(root / VERSION), None
         except StoreError as error:
             private = _private_root(self.session)
             store = self._open_store(private)
             self.store = store
             self._warn_once("store", f"{error.summary}; this session uses {str(private)!r}")
             trusted = not isinstance(error, UntrustedStoreError)
-            return store, Entries(root / VERSION) if trusted else None
+            return store, Entries(root / VERSION) if trusted else None, error
 
     def _open_store(self, root: Path) -> SessionStore:
         return SessionStore(
@@ -318,7 +330,10 @@ class Builder:
         if spec.appended or spec.again:  # of one that the hook has seen
             return Job.of(spec, platform, self.settings)
         if (spec, platform) not in self._specs:
-            self._specs[spec, platform] = self._hooks.configure_build(spec, platform)
+            configured = self._hooks.configure_build(spec, platform)
+            if not self.settings.prebuilt:
+                _check(configured)
+            self._specs[spec, platform] = configured
         job = Job.of(self._specs[spec, platform], platform, self.settings)
         self._names.setdefault(job, BuildName.of(spec, self.settings.project))
         return job
@@ -330,7 +345,7 @@ class Builder:
         artifact = Artifact(
             tree=tree,
             manifest=manifest,
-            runner=partial(self._runner_of, job.spec, job.platform),
+            runner=partial(self._runner_of, job.spec, job.platform, tree),
             default_binary=job.spec.binary,
         )
         try:
@@ -471,13 +486,14 @@ class Builder:
             raise NotPrebuiltError.of_sysroot(str(platform), program.name)
         if asked not in self._sysroots:
             build = partial(self.build, platform=platform)
-            self._sysroots[asked] = export_sysroot(build, spec, program, platform)
+            self._sysroots[asked] = export_sysroot(build, spec, program, platform, tree=tree)
         sysroot = self._sysroots[asked]
         return runner.with_sysroot(sysroot) if sysroot else runner
 
     def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
         __tracebackhide__ = True
         spec = self._hooks.choose_runner(platform, self.settings.runner_for(platform))
+        self.chosen[platform] = spec
         name = f"runner-{platform.slug}"
         if model:
             name += f"-{hashlib.sha256(model.encode()).hexdigest()[:12]}"
@@ -544,7 +560,20 @@ def _result(job: Job) -> str:
 
 
 def _warn(line: str) -> None:
-    warnings.warn(line, DockerbinWarning, stacklevel=2)
+    # without a place: no line of Python, ours or a test's, is the cause
+    warnings.warn_explicit(line, DockerbinWarning, filename="pytest-dockerbin", lineno=1)
+
+
+def _check(spec: BuildSpec) -> None:
+    """Return when what a spec names on this machine is there.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    find_sources(spec)
+    text = text_of(spec)
+    if spec.sysroot_target and text is not None:
+        find_stage(text, spec.sysroot_target)
 
 
 def _outcome(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], None]:

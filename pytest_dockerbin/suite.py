@@ -7,21 +7,28 @@ import sys
 from contextlib import nullcontext
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, merged, read_settings
+from pytest_dockerbin.build_settings import merged, read_settings, spec_of
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_output,
     read_selection,
     read_session_settings,
 )
-from pytest_dockerbin.errors import DockerbinError, NotPrebuiltError, UnavailableError
+from pytest_dockerbin.errors import (
+    DockerbinError,
+    NotPrebuiltError,
+    SettingsError,
+    UnavailableError,
+)
+from pytest_dockerbin.options import ini_key
 from pytest_dockerbin.outcomes import as_outcomes, skip_if_missing
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
+from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.shipping import Export
@@ -41,6 +48,41 @@ _session_name_key = pytest.StashKey[str]()
 
 SESSION = "dockerbin_session"
 """Key of an xdist worker's input: the name of the session that it is part of."""
+
+
+_PLACES = ("context", "dockerfile")  # settings whose messages say who said them
+
+
+class _Said(NamedTuple):
+    """Build settings, and where the places among them were said.
+
+    Attributes:
+        settings: names and values.
+        where: by name, in the words of messages.
+    """
+
+    settings: dict[str, Any]
+    where: dict[str, str]
+
+    @classmethod
+    def by(cls, where: str, settings: Mapping[str, Any]) -> Self:
+        """Return settings that were all said at one place."""
+        said = {name: f"{where}: {name}" for name in _PLACES if name in settings}
+        return cls(dict(settings), said)
+
+    def __or__(self, nearer: _Said) -> _Said:
+        return _Said(merged(self.settings, nearer.settings), {**self.where, **nearer.where})
+
+    def alone_above(self, below: _Said) -> _Said:
+        """Return them above those of farther places, for a build that stands alone.
+
+        Another context has a Dockerfile of its own, and is no target of a bake file.
+        """
+        settings = below.settings
+        if "context" in self.settings:
+            left = {"dockerfile", "bake", "target"} if "bake" in settings else {"dockerfile"}
+            settings = {name: settings[name] for name in settings if name not in left}
+        return _Said(settings, below.where) | self
 
 
 class Build(Protocol):
@@ -135,15 +177,25 @@ class Suite:
         """Return the platforms of the word ``auto``."""
         return self.builder.auto_platforms()
 
+    def platform_of_test(self, given: object) -> Platform:
+        """Return the value of the ``dockerbin_platform`` fixture, from its parameter."""
+        with self._outcomes(Platform.host()):
+            try:
+                return self.platform(given)
+            except SettingsError as error:
+                raise SettingsError(f"dockerbin_platform: {error.summary}") from None
+        raise AssertionError  # pragma: no cover (an error has ended the test)
+
     def platform(self, given: object) -> Platform:
-        """Return a test's platform from its parameter.
+        """Return a platform from a parameter.
 
         Without one, as for a `unittest.TestCase` or ``getfixturevalue``, it is the first selected.
+
+        Raises:
+            SettingsError: it is no platform.
         """
         if given is None:
             word = self.selection.words[0]
-            if word == "native":
-                return Platform.host()
             if word == "auto":
                 return next(iter(self.auto_platforms()), Platform.host())
             return Platform.parse(word)
@@ -160,7 +212,7 @@ class Suite:
         with self._outcomes(platform):
             settings = self._defaults(defaults)
             if marks:
-                settings = merged(settings, dict(marks.settings))
+                settings |= _Said.by("@pytest.mark.dockerbin", dict(marks.settings))
             return self._export(self._spec(settings), platform)
 
     def binary(self, artifact: Artifact, platform: Platform) -> Binary:
@@ -179,6 +231,15 @@ class Suite:
     def skip_if_missing(self, error: UnavailableError, platform: Platform | None) -> None:
         """Skip a test that met something missing while it ran, by ``--dockerbin-missing``."""
         skip_if_missing(error, self.selection, platform or self.platform(None))
+
+    def runner_said(self, platform: Platform) -> str:
+        """Return what was said to run a platform's programs, and where; nothing where no one did.
+
+        What a hook says is known once it was asked.
+        """
+        asked = self.builder.chosen if "builder" in self.__dict__ else {}
+        spec = asked.get(platform) or self.settings.runner_for(platform)
+        return "" if spec.way is Way.AUTO else f"{spec}, from {spec.source}"
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""
@@ -203,12 +264,15 @@ class Suite:
     ) -> Artifact:
         """Build for ``dockerbin_build``: a missing engine ends the test, an error is raised."""
         __tracebackhide__ = True
-        wanted = Platform.host() if platform is None else self.platform(platform)
+        try:
+            wanted = Platform.host() if platform is None else self.platform(platform)
+        except SettingsError as error:
+            raise SettingsError(f"dockerbin_build: {error.summary}") from None
         read = read_settings(given, base=base, where="dockerbin_build")
         try:
             if self.settings.prebuilt:
                 raise NotPrebuiltError.by_call()
-            return self._build(self._spec_of(read, defaults), wanted)
+            return self._build(self._spec_of(_Said.by("dockerbin_build", read), defaults), wanted)
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None
@@ -223,7 +287,8 @@ class Suite:
     ) -> Artifact:
         """Return the artifact of a named build."""
         with self._outcomes(platform):
-            return self._export(self._spec_of(settings, defaults), platform, name=name)
+            said = _Said.by("pytest_dockerbin.fixture", settings)
+            return self._export(self._spec_of(said, defaults), platform, name=name)
 
     def bake_targets(
         self, settings: Mapping[str, Any], *, named: bool
@@ -240,8 +305,7 @@ class Suite:
         Raises:
             SettingsError: there is no such file or target, or bake can't read it.
         """
-        below = self.build_defaults
-        whole = _of_named(settings, below) if named else merged(below, settings)
+        whole = self._whole(settings, named=named).settings
         if "bake" not in whole:
             return None
         try:
@@ -257,18 +321,25 @@ class Suite:
             SettingsError: it can't be built.
             UnavailableError: bake can't be asked.
         """
-        settings = dict(marks.settings)
-        below = self.build_defaults
-        return self._spec(_of_named(settings, below) if named else merged(below, settings))
+        return self._spec(self._whole(dict(marks.settings), named=named))
 
-    def _spec_of(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> BuildSpec:
+    def _whole(self, settings: Mapping[str, Any], *, named: bool) -> _Said:
+        """Return the settings of a test's markers, or of a named build, above the ini file's."""
+        if named:
+            return _Said.by("pytest_dockerbin.fixture", settings).alone_above(self._of_ini())
+        return self._of_ini() | _Said.by("@pytest.mark.dockerbin", settings)
+
+    def _spec_of(self, said: _Said, defaults: Mapping[str, Any]) -> BuildSpec:
         """Return the build of settings that stand alone, above the defaults."""
-        return self._spec(_of_named(settings, self._defaults(defaults)))
+        __tracebackhide__ = True
+        return self._spec(said.alone_above(self._defaults(defaults)))
 
-    def _spec(self, settings: Mapping[str, Any]) -> BuildSpec:
-        built = self.settings.prebuilt is None
+    def _spec(self, said: _Said) -> BuildSpec:
+        __tracebackhide__ = True
+        settings = said.settings
         if "bake" not in settings:
-            return build_spec({"context": self._config.rootpath, **settings}, built=built)
+            given = {"context": self._config.rootpath, **settings}
+            return spec_of(given, built=self.settings.prebuilt is None, said=said.where)
         found = self.builder.bake(settings["bake"], settings.get("target"))
         beside = {key: settings[key] for key in settings if key not in ("bake", "target")}
         return found.spec(found.only(), beside)
@@ -321,13 +392,20 @@ class Suite:
         )
         return [other for other in others if other in of_target]
 
-    def _defaults(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    def _of_ini(self) -> _Said:
+        places = (name for name in _PLACES if self._config.getini(ini_key(name)))
+        where = {name: f"ini {ini_key(name)}" for name in places}
+        return _Said(dict(self.build_defaults), where)
+
+    def _defaults(self, defaults: Mapping[str, Any]) -> _Said:
         """Return the ini file's settings under those of ``dockerbin_defaults``."""
+        __tracebackhide__ = True
+        ini = self._of_ini()
         base = next((at for value, at in self._overrides if value is defaults), None)
         if base is None:  # not overridden: the ini file's, which were read already
-            return dict(self.build_defaults)
+            return ini
         read = read_settings(defaults, base=base, where="dockerbin_defaults")
-        return merged(self.build_defaults, read)
+        return ini | _Said.by("dockerbin_defaults", read)
 
     def _outcomes(self, platform: Platform) -> AbstractContextManager[None]:
         return as_outcomes(self.selection, platform)
@@ -340,14 +418,3 @@ class Suite:
     def claim(self, thing: str) -> bool:
         """Return True to the one asker, in all processes of the session, that may say a thing."""
         return self.builder.store.claim(thing)
-
-
-def _of_named(settings: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a build that stands alone, above the defaults.
-
-    Another context has a Dockerfile of its own, and is no target of a bake file.
-    """
-    if "context" in settings:
-        left = {"dockerfile", "bake", "target"} if "bake" in below else {"dockerfile"}
-        below = {name: below[name] for name in below if name not in left}
-    return merged(below, settings)

@@ -35,6 +35,7 @@ STAGE = "pytest-dockerbin-sysroot"
 """The name of the stage that is built behind the user's."""
 
 _NAME = re.compile(r"[A-Za-z0-9+._-]*[A-Za-z0-9][A-Za-z0-9+._-]*")  # nothing else gets into a file
+_PART_OF_MUSL = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.")
 _MOST_ROUNDS = 20  # libraries of libraries: real ones end after three or four
 
 # architecture -> Debian's name for its folder of libraries
@@ -88,6 +89,17 @@ class Libraries:
             folders |= dict.fromkeys(filter(_is_plain, (*info.rpath, *info.runpath)))
         return replace(self, names=tuple(sorted(names)), folders=tuple(folders))
 
+    def missing_from(self, copied: set[str], tree: Path) -> list[str]:
+        """Return the libraries that are neither among the copied ones nor in the exported tree.
+
+        musl's loader is its own libc, libm and so on, whatever files there are (ldso/dynlink.c).
+        """
+        missing = [name for name in self.names if name not in copied]
+        if PurePosixPath(self.interpreter).name.startswith("ld-musl-"):
+            missing = [name for name in missing if not _PART_OF_MUSL.match(name)]
+        beside = {path.name for path in tree.rglob("*")} if missing else set()
+        return [name for name in missing if name not in beside]
+
     def instructions(self, stage: str, platform: Platform) -> str:
         """Return the lines that copy them out of ``stage``, for the end of a Dockerfile."""
         loader = PurePosixPath(self.interpreter)
@@ -140,7 +152,12 @@ def find_stage(dockerfile: str, stage: str) -> None:
 
 
 def export_sysroot(
-    build: Callable[[BuildSpec], Artifact], spec: BuildSpec, program: Path, platform: Platform
+    build: Callable[[BuildSpec], Artifact],
+    spec: BuildSpec,
+    program: Path,
+    platform: Platform,
+    *,
+    tree: Path,
 ) -> Sysroot | None:
     """Return the loader and libraries of a program, copied; None when it needs none.
 
@@ -149,10 +166,11 @@ def export_sysroot(
         spec: what the program was built from; names the stage.
         program: the exported file.
         platform: what it was built for.
+        tree: the exported tree, which may have libraries too.
 
     Raises:
         SettingsError: there is no such stage.
-        ArtifactError: the stage has no such loader.
+        ArtifactError: the stage has no such loader, or lacks a library.
         DockerbinError: as ``build`` raises it.
     """
     wanted = Libraries.of(program, platform)
@@ -175,4 +193,7 @@ def export_sysroot(
         if more.names == wanted.names:
             break
         wanted = more
+    missing = wanted.missing_from({PurePosixPath(file.name).name for file in copied.files}, tree)
+    if missing:
+        raise ArtifactError.no_library_in_stage(str(platform), missing, spec.sysroot_target)
     return Sysroot(copied.path, loader)

@@ -95,19 +95,20 @@ class Attempt:
                 _first_line(step.name),
                 self.log_path,
             )
+        summary = f"build failed for {self.platform}: {self._what_failed(step, code)}"
         return BuildError(
-            f"build failed for {self.platform}: {self._what_failed(step, code)}",
+            summary,
             hint=self._hint(),
             log_path=self.log_path,
-            details=self._details(),
+            details=self._details(summary),
         )
 
     def too_long(self, how: str) -> BuildTimeoutError:
         """Return the error of a build that was ended because it ``how`` (took too long)."""
-        steps = self.log.steps
-        last = f"; last step: {_first_line(steps[-1].name)}" if steps else ""
+        running = ", ".join(_first_line(step.name) for step in self.log.running)
+        during = f" during {running}" if running else ""
         return BuildTimeoutError(
-            f"build for {self.platform} {how} and was ended{last}",
+            f"build for {self.platform} {how} and was ended{during}",
             hint="--dockerbin-build-timeout sets the limit, in seconds",
             log_path=self.log_path,
             details=self._details(),
@@ -145,7 +146,8 @@ class Attempt:
             return f"the stages with a name are: {', '.join(names)}"
         return "no stage of the Dockerfile has a name: `FROM image AS name` gives it one"
 
-    def _details(self) -> str:
+    def _details(self, summary: str = "") -> str:
+        """Return what was seen, without what the summary tells."""
         log = self.log
         lines = []
         if log.excerpt:
@@ -155,7 +157,7 @@ class Attempt:
         if log.tail:
             lines.append(f"last {len(log.tail)} of {log.lines} lines of the build log:")
             lines += [f"  {line}" for line in log.tail]
-        if log.error and log.failed:
+        if log.error and log.failed and log.error not in summary:
             lines.append(f"buildx:   {log.error}")
         lines.append(f"command:  {self.command}")
         return "\n".join(lines)

@@ -8,6 +8,7 @@ may be there and not be seen, be seen and not work, and be shadowed by another (
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -364,6 +365,8 @@ def _refuse_avx512(platform: Platform) -> None:
         raise ProofError("QEMU emulates no AVX-512")
 
 
+_UNKNOWN_OPTION = re.compile(r"qemu: unknown option '.*?'")  # linux-user/main.c
+
 _Try = tuple[tuple[str, ...], dict[str, str]]
 
 
@@ -372,7 +375,7 @@ def _first_that_runs(case: _Case, tries: list[_Try]) -> _Try:
 
     Raises:
         ProofError: none of them does; how the last one failed.
-        SettingsError: it failed since QEMU has no CPU model of that name.
+        SettingsError: it failed since QEMU has no CPU model of that name, or no such option.
     """
     *others, last = tries
     for command, variables in others:
@@ -384,6 +387,8 @@ def _first_that_runs(case: _Case, tries: list[_Try]) -> _Try:
     except ProofError as error:
         if "unable to find CPU model" in str(error):
             raise _unknown_model(case, *last) from None
+        if case.spec.words and (said := _UNKNOWN_OPTION.search(str(error))):
+            raise SettingsError(f"{str(case.spec)!r}: {said[0]}") from None
         raise
     return last
 

@@ -120,5 +120,5 @@ def _run(
 
 def _other_end(run: subprocess.CompletedProcess[str]) -> ProofError:
     printed = " ".join(run.stderr.split())
-    said = f"a tiny program ended with {run.returncode} instead of {_CODE} {printed}"
-    return ProofError(said.strip())
+    said = f"a tiny program ended with {run.returncode} instead of {_CODE}"
+    return ProofError(f"{said}: {printed}" if printed else said)

@@ -20,7 +20,7 @@ import pytest
 from rig import AMD64, PROCESSES, Strace, wait_until
 
 import pytest_dockerbin
-from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.build_settings import read_settings, spec_of
 from pytest_dockerbin.buildx.caches import destinations, sources
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.errors import ArtifactError, SettingsError
@@ -321,7 +321,7 @@ def test_no_value_becomes_an_option(tmp_path, trial, times):
             refused += 1
             read = {}
         dest = f"/out/{word}".replace("\0", "")
-        spec = build_spec({**read, "context": context})
+        spec = spec_of({**read, "context": context})
         flags, rest = parse_as_docker_does(arguments(spec, AMD64, str(spec.dockerfile), dest=dest))
         told = dict(flags)
         fields = fields_of(told["--output"])

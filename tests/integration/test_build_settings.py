@@ -85,7 +85,7 @@ def test_a_missing_dockerfile_is_one_line_with_a_hint(project):
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "dockerbin: dockerfile: there is no file '*/x.Dockerfile'",
+            "dockerbin: @pytest.mark.dockerbin: dockerfile: there is no file '*/x.Dockerfile'",
             "hint:     there is '*/app/x.Dockerfile'",
         ]
     )
@@ -110,7 +110,7 @@ def test_several_executables_must_be_told_apart(project):
 
 
 def test_a_build_that_takes_too_long_is_ended(project):
-    """The last step and the option are named; no docker client is left."""
+    """The step that was running and the option are named; no docker client is left."""
     project.dockerfile(
         "FROM scratch\n"
         "COPY busybox-amd64 /bin/busybox\n"
@@ -121,7 +121,7 @@ def test_a_build_that_takes_too_long_is_ended(project):
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "dockerbin: build for linux/amd64 took longer than 3 s and was ended; last step: *",
+            "dockerbin: build for linux/amd64 took longer than 3 s and was ended during [[]*",
             "hint:     --dockerbin-build-timeout sets the limit, in seconds",
         ]
     )

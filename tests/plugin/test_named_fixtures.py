@@ -151,7 +151,9 @@ def test_a_missing_dockerfile_is_an_error_of_the_tests(pytester):
     )
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["dockerbin: context: there is no folder '*/no-such-folder'"])
+    result.stdout.fnmatch_lines(
+        ["dockerbin: pytest_dockerbin.fixture: context: there is no folder '*/no-such-folder'"]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

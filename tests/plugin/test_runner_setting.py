@@ -37,6 +37,13 @@ def errors(result):
         ("linux/amr64=qemu", "unknown platform 'linux/amr64'; did you mean 'linux/arm64'?"),
         ("arm64=qemu:x", "'qemu:x': expected options of qemu, such as qemu:-cpu cortex-a53"),
         ("'", '"\'": no closing quotation'),
+        ("/no/such --x", "'/no/such --x': there is no executable file '/no/such'"),
+        ("qemu=/no/such", "'qemu=/no/such': there is no executable file '/no/such'"),
+        (
+            "linux/*=qemu",
+            "'linux/*' is not one platform; expected one, such as linux/arm64",
+        ),
+        ("auto=qemu", "'auto' is not one platform; expected one, such as linux/arm64"),
     ],
 )
 def test_a_bad_runner_is_one_line_and_exit_code_4(pytester, monkeypatch, value, message):
@@ -55,17 +62,35 @@ def header(result):
 def test_each_source_adds_what_those_before_it_leave_open(pytester, monkeypatch, binaries):
     pytester.makeini('[pytest]\ndockerbin_runner = linux/s390x=none "linux/arm64=qemu:-cpu max"\n')
     assert header(pytester.runpytest()) == (
-        "dockerbin: linux/arm64 (qemu:-cpu max), linux/s390x (none)"
+        "dockerbin: linux/arm64 (qemu:-cpu max, from ini dockerbin_runner), "
+        "linux/s390x (none, from ini dockerbin_runner)"
     )
     monkeypatch.setenv("PYTEST_DOCKERBIN_RUNNER", "linux/arm64=qemu:-cpu cortex-a53")
     assert header(pytester.runpytest()) == (
-        "dockerbin: linux/arm64 (qemu:-cpu cortex-a53), linux/s390x (none)"
+        "dockerbin: linux/arm64 (qemu:-cpu cortex-a53, from PYTEST_DOCKERBIN_RUNNER), "
+        "linux/s390x (none, from ini dockerbin_runner)"
     )
     result = pytester.runpytest("--dockerbin-runner=arm64=none", "--dockerbin-runner=arm64=binfmt")
-    assert header(result) == "dockerbin: linux/arm64 (binfmt), linux/s390x (none)"
-    assert header(pytester.runpytest("--dockerbin-runner=none")) == (
-        "dockerbin: linux/arm64 (none), linux/s390x (none)"
+    assert header(result) == (
+        "dockerbin: linux/arm64 (binfmt, from --dockerbin-runner), "
+        "linux/s390x (none, from ini dockerbin_runner)"
     )
+    assert header(pytester.runpytest("--dockerbin-runner=none")) == (
+        "dockerbin: linux/arm64 (none, from --dockerbin-runner), "
+        "linux/s390x (none, from --dockerbin-runner)"
+    )
+
+
+def test_this_machine_is_a_platform_too(pytester):
+    pytester.makepyfile("def test_x(dockerbin_binary): pass")
+    result = pytester.runpytest("--dockerbin-runner=native=none")
+    result.assert_outcomes(skipped=1)
+    assert header(result).endswith(" (none, from --dockerbin-runner)")
+
+
+def test_a_skip_is_told_at_its_test(pytester, binaries):
+    result = pytester.runpytest("--dockerbin-runner=none", "-rs")
+    result.stdout.fnmatch_lines(["SKIPPED * *test_a_skip_is_told_at_its_test.py:3: dockerbin: *"])
 
 
 def test_none_is_something_missing(pytester, binaries):
@@ -80,23 +105,26 @@ def test_none_is_something_missing(pytester, binaries):
     )
 
 
-def test_a_hook_has_the_last_word(pytester, binaries):
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_hook_has_the_last_word_and_the_summary_names_it(pytester, binaries, args):
     pytester.makeconftest(
         """
         def pytest_dockerbin_make_runner(config, platform, spec):
             assert config.rootpath
-            assert spec == "qemu=/no/such/qemu"
+            assert spec == "qemu=/bin/false"
             return "none" if platform.architecture == "arm64" else None
         """
     )
-    result = pytester.runpytest("--dockerbin-runner=qemu=/no/such/qemu")
+    result = pytester.runpytest("--dockerbin-runner=qemu=/bin/false", *args)
     result.assert_outcomes(skipped=2)
-    result.stdout.fnmatch_lines(
+    result.stdout.fnmatch_lines_random(  # workers end in any order
         [
+            "linux/arm64 (none, from pytest_dockerbin_make_runner): 1 skipped",
+            "linux/s390x (qemu=/bin/false, from --dockerbin-runner): 1 skipped",
             "1 test did NOT run: linux/arm64 programs are not run here: their runner is 'none'",
             (
                 "1 test did NOT run: linux/s390x programs can't be run by the runner "
-                "'qemu=/no/such/qemu': No such file or directory; *"
+                "'qemu=/bin/false': a tiny program ended with 1 instead of 42; *"
             ),
         ]
     )

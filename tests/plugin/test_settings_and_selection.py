@@ -233,7 +233,7 @@ def test_a_wrong_marker_is_one_line(pytester):
         [
             (
                 "dockerbin: @pytest.mark.platform: unknown platform 'linux/arm46'; "
-                "did you mean 'linux/arm64'?"
+                "did you mean 'linux/arm64'? (test_x, *)"
             )
         ]
     )
@@ -253,7 +253,7 @@ def test_a_wrong_build_setting_names_the_closest(pytester):
         [
             (
                 "dockerbin: @pytest.mark.dockerbin: unknown build setting 'traget'; "
-                "did you mean 'target'?"
+                "did you mean 'target'? (test_x, *)"
             )
         ]
     )

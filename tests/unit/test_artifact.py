@@ -304,3 +304,19 @@ def test_a_failure_is_an_error_only_when_checked(tree):
     assert binary.run().returncode == 3
     with pytest.raises(RunError, match=r"^fails for linux/amd64 ended with exit code 3 \(native\)"):
         binary.run(check=True)
+
+
+def test_a_program_without_the_x_bit_is_told(tree):
+    tree.put("bin/hello", make.elf())
+    tree.put("README", b"text")
+    for name in (None, "bin/hello"):
+        with pytest.raises(ArtifactError) as caught:
+            tree.artifact().binary(name)
+        assert caught.value.summary == (
+            "the export for linux/amd64 has a program that is not executable: "
+            "'bin/hello' has mode 644"
+        )
+        assert caught.value.hint == "COPY --chmod=755, or RUN chmod +x bin/hello"
+        assert "README (4 bytes, mode 644)" in caught.value.details
+    with pytest.raises(ArtifactError, match="has no executable 'README'"):
+        tree.artifact().binary("README")

@@ -117,7 +117,7 @@ def test_where_nothing_runs_the_error_says_what_was_tried_and_the_cure(tmp_path,
 
 def test_an_emulator_that_does_not_work_is_not_taken(tmp_path, path, no_binfmt):
     script(path / f"qemu-{NAME}-static", "#!/bin/sh\necho boom >&2\nexit 1\n")
-    assert "qemu: a tiny program ended with 1 instead of 42 boom" in failure(tmp_path).summary
+    assert "qemu: a tiny program ended with 1 instead of 42: boom" in failure(tmp_path).summary
 
 
 def test_native_programs_are_never_emulated_unasked(tmp_path, path, monkeypatch):
@@ -224,8 +224,8 @@ def test_a_default_prefix_that_is_there_is_turned_off(tmp_path, handler, monkeyp
     ("spec", "said"),
     [
         ("native", "an emulator is what runs them here"),
-        ("qemu=/no/such/qemu", "No such file or directory"),
-        ("/no/such/command", "no such executable file"),
+        ("qemu=/bin/false", "a tiny program ended with 1 instead of 42"),
+        ("/bin/false", "a tiny program ended with 1 instead of 42"),
     ],
 )
 def test_a_runner_that_can_t_is_an_error_and_no_other_is_tried(tmp_path, handler, spec, said):
@@ -481,3 +481,10 @@ def test_a_level_that_neither_processor_nor_qemu_has_is_refused(tmp_path, path, 
     said = failure(tmp_path, platform=Platform.parse("linux/amd64/v4")).summary
     assert "native: this host's processor is not amd64/v4" in said
     assert "qemu: QEMU emulates no AVX-512" in said
+
+
+def test_an_option_that_qemu_does_not_have_is_a_mistake_and_nothing_missing(tmp_path, path):
+    said = "#!/bin/sh\necho \"qemu: unknown option 'bogus'\" >&2\nexit 1\n"
+    script(path / f"qemu-{NAME}-static", said)
+    error = failure(tmp_path, "qemu:-bogus", error=SettingsError)
+    assert str(error) == "'qemu:-bogus': qemu: unknown option 'bogus'"

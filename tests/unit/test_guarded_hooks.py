@@ -38,6 +38,7 @@ def test_what_a_function_raises_can_be_told_to_other_processes(name):
         hook(*[None] * ARGUMENTS[name])
     assert caught.value.summary == f"the hook {name} failed: LookupError: first"
     assert "in fail" in caught.value.details
+    assert caught.value.details.count("  File ") == 1  # not of what called it
     assert isinstance(caught.value.__cause__, LookupError)
 
 

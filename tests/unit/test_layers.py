@@ -229,7 +229,7 @@ def test_programs_are_read_with_the_library_of_their_format_only(tmp_path):
 
 
 def test_pytest_is_not_needed_to_build_in_a_script():
-    code = "from pytest_dockerbin import Builder, BuildSpec, Platform, Settings, BuildError"
+    code = "from pytest_dockerbin import Builder, Platform, Settings, BuildError, build_spec"
     assert loaded_by(code, "pytest", "_pytest") == []
 
 

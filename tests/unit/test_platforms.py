@@ -257,3 +257,14 @@ def test_level_1_of_amd64_is_built_as_what_it_is_a_level_of():
     assert built == {"amd64": "linux/amd64", "linux/amd64/v2": "linux/amd64/v2"}
     assert Platform.parse("linux/amd64/v1").built_as == Platform.parse("linux/amd64")
     assert Platform.parse("linux/amd64/v1") != Platform.parse("linux/amd64")
+
+
+def test_native_is_this_machine():
+    assert Platform.parse("native") == Platform.parse(" Native ") == Platform.host()
+
+
+@pytest.mark.parametrize("word", ["auto", "linux/*", "*"])
+def test_what_may_be_several_platforms_is_not_one(word):
+    with pytest.raises(SettingsError) as caught:
+        Platform.parse(word)
+    assert str(caught.value) == f"{word!r} is not one platform; expected one, such as linux/arm64"

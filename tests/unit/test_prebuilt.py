@@ -9,7 +9,7 @@ from pathlib import Path
 import elf as make
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec
+from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import (
     ArtifactError,
     NotPrebuiltError,
@@ -318,7 +318,7 @@ def builder(folder, tmp_path):
     return Builder(Settings(prebuilt=folder, cache_dir=tmp_path / "cache"))
 
 
-SPEC = build_spec({"context": Path("/gone")}, built=False)
+SPEC = spec_of({"context": Path("/gone")}, built=False)
 
 
 def test_a_builder_builds_nothing_then(folder, tmp_path, monkeypatch):

@@ -149,6 +149,23 @@ def test_a_step_is_told_when_it_begins_and_when_it_ends_once_each():
     assert lines == ["#1 [1/1] RUN make", "#1 DONE"]
 
 
+def test_steps_that_began_and_have_not_ended_are_running():
+    began, ended = "2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"
+    log, _ = read(
+        vertex("[internal] load metadata", "sha256:0", started=began),
+        vertex("[1/3] FROM debian", "sha256:1"),
+    )
+    assert [step.name for step in log.running] == ["[internal] load metadata"]
+    log, _ = read(
+        vertex("[internal] load context", "sha256:0", started=began),
+        vertex("[3/3] RUN sleep", "sha256:3", started=began),
+        vertex("[1/3] FROM debian", "sha256:1", started=began, completed=ended),
+        vertex("[2/3] COPY a", "sha256:2", started=began, completed=ended, cached=True),
+        vertex("[other 1/1] RUN x", "sha256:4"),
+    )
+    assert [step.name for step in log.running] == ["[3/3] RUN sleep"]
+
+
 def test_the_step_that_failed_is_not_one_that_was_cancelled_for_it():
     log, _ = read(
         vertex("[a 1/1] RUN x", "sha256:a", started="t", error='process "x": context canceled'),

@@ -13,6 +13,11 @@ ARM64 = Platform.parse("linux/arm64")
 S390X = Platform.parse("linux/s390x")
 
 
+def executable(file):
+    file.touch(mode=0o755)
+    return file
+
+
 @pytest.mark.parametrize("word", ["auto", "native", "binfmt", "qemu", "container", "none"])
 def test_a_word_is_a_runner(word):
     spec = RunnerSpec.parse(f" {word.upper()} ")
@@ -26,8 +31,9 @@ def test_words_for_qemu_are_split_as_a_shell_does():
 
 
 def test_an_emulator_s_file_is_named_after_an_equals_sign(tmp_path):
-    assert RunnerSpec.parse("qemu=/opt/my qemu").path.as_posix() == "/opt/my qemu"
-    assert RunnerSpec.parse("qemu=bin/qemu", base=tmp_path).path == tmp_path / "bin" / "qemu"
+    file = executable(tmp_path / "my qemu")
+    assert RunnerSpec.parse(f"qemu={file}").path == file
+    assert RunnerSpec.parse("qemu=my qemu", base=tmp_path).path == file
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,7 @@ def test_an_image_or_a_context_is_named_after_a_colon(text, way, name):
 def test_anything_else_is_a_command_that_is_there(tmp_path):
     assert RunnerSpec.parse("env -u HOME 'a b'").words == ("env", "-u", "HOME", "a b")
     assert RunnerSpec.parse("env").way is Way.COMMAND
+    executable(tmp_path / "wrap")
     wrap = RunnerSpec.parse("./wrap --flag", base=tmp_path)
     assert wrap.words == (str(tmp_path / "wrap"), "--flag")
 
@@ -61,6 +68,8 @@ def test_anything_else_is_a_command_that_is_there(tmp_path):
         ("qemu:-cpu 'x", '"-cpu \'x": no closing quotation'),
         ("qemu=", "'qemu=': expected qemu=PATH of an emulator"),
         ("container:", "'container:': expected container:IMAGE"),
+        ("/no/such --x", "'/no/such --x': there is no executable file '/no/such'"),
+        ("/etc/passwd", "'/etc/passwd': there is no executable file '/etc/passwd'"),
         ("docker:a b", "'docker:a b': expected docker:CONTEXT"),
         ("docker:--x", "'docker:--x': expected docker:CONTEXT"),
     ],
@@ -77,10 +86,12 @@ def read(*texts):
     return [(platform and str(platform), str(spec)) for platform, spec in found]
 
 
-def test_a_platform_may_stand_before_a_runner():
+def test_a_platform_may_stand_before_a_runner(tmp_path):
+    file = executable(tmp_path / "x=y")
     assert read("arm64=qemu") == [("linux/arm64", "qemu")]
-    assert read("linux/arm64=qemu=/x=y") == [("linux/arm64", "qemu=/x=y")]
-    assert read("qemu=/x") == [(None, "qemu=/x")]
+    assert read("native=qemu") == [(str(Platform.host()), "qemu")]
+    assert read(f"linux/arm64=qemu={file}") == [("linux/arm64", f"qemu={file}")]
+    assert read(f"qemu={file}") == [(None, f"qemu={file}")]
     assert read("env A=b") == [(None, "env A=b")]
 
 
@@ -107,6 +118,7 @@ def test_of_two_for_the_same_platform_the_last_counts():
     [
         ("linux/amr64=qemu", "here: unknown platform 'linux/amr64'; did you mean 'linux/arm64'?"),
         ("linux/arm64=qmeu", "here: unknown runner 'qmeu'; did you mean 'qemu'?"),
+        ("linux/*=qemu", "here: 'linux/*' is not one platform; expected one, such as linux/arm64"),
         ("\n", "here: expected [PLATFORM=]RUNNER, such as linux/arm64=qemu"),
     ],
 )

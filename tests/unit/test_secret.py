@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_dockerbin.build_settings import build_spec, read_settings
+from pytest_dockerbin.build_settings import read_settings, spec_of
 from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.errors import SecretError, SettingsError, UnavailableError
 from pytest_dockerbin.fingerprint import fingerprint_inputs
@@ -34,8 +34,8 @@ def read(base, **given):
     return read_settings({"secrets": given}, base=base, where="here")["secrets"]
 
 
-def spec_of(context, **given):
-    return build_spec({"context": context, "secrets": read(context, **given)})
+def spec_with(context, **given):
+    return spec_of({"context": context, "secrets": read(context, **given)})
 
 
 # -- Secret ---------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ FORMS = '"env:NAME", "file:PATH" or pytest_dockerbin.Secret(...)'
         ({"": CANARY}, f"a mapping of ids to {FORMS}"),
         ({3: CANARY}, f"a mapping of ids to {FORMS}"),
         (CANARY, f"a mapping of ids to {FORMS}"),
-        ([CANARY], f"a mapping of ids to {FORMS}"),
+        ([CANARY], "ID=env:NAME or ID=file:PATH lines"),
         ([f"token={CANARY}"], f"{FORMS} for 'token'"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_plain_value_is_refused_in_one_line_that_does_not_show_it(tmp_path, gi
 
 
 def test_a_spec_says_nothing_of_the_value(context):
-    spec = spec_of(context, token=Secret(CANARY), other="env:TOKEN")
+    spec = spec_with(context, token=Secret(CANARY), other="env:TOKEN")
     for shown in (repr(spec), str(spec.to_json()), spec.label(), str(Job(spec, AMD))):
         assert CANARY not in shown
     assert spec.to_json()["secrets"] == [["other", "env:TOKEN"], ["token", "value"]]
@@ -139,20 +139,20 @@ def test_a_spec_says_nothing_of_the_value(context):
 
 def test_the_key_of_a_build_knows_ids_and_sources_but_no_value(context):
     specs = [
-        spec_of(context),
-        spec_of(context, a="env:TOKEN"),
-        spec_of(context, b="env:TOKEN"),
-        spec_of(context, a="env:OTHER"),
-        spec_of(context, a="file:TOKEN"),
-        spec_of(context, a=Secret("env:TOKEN")),
+        spec_with(context),
+        spec_with(context, a="env:TOKEN"),
+        spec_with(context, b="env:TOKEN"),
+        spec_with(context, a="env:OTHER"),
+        spec_with(context, a="file:TOKEN"),
+        spec_with(context, a=Secret("env:TOKEN")),
     ]
     assert len({spec.export_key() for spec in specs}) == len(specs)
-    assert spec_of(context, a=Secret("x")).export_key() == specs[-1].export_key()
+    assert spec_with(context, a=Secret("x")).export_key() == specs[-1].export_key()
 
 
 def test_the_key_of_a_stored_result_knows_ids_and_kinds_only(context, tmp_path):
     def key(**given):
-        return Job.of(spec_of(context, **given), AMD, Settings()).entry_key("inputs")
+        return Job.of(spec_with(context, **given), AMD, Settings()).entry_key("inputs")
 
     different = [key(), key(a="env:T"), key(b="env:T"), key(a="file:T"), key(a=Secret("env:T"))]
     assert len(set(different)) == len(different)
@@ -167,7 +167,7 @@ def test_the_content_of_a_secret_s_file_in_the_context_does_not_count(context, t
     token.write_text("one")
     (tmp_path / "link").symlink_to(token)
     where = {"token": token, "link": tmp_path / "link"}[name]
-    secret, plain = spec_of(context, a=f"file:{where}"), spec_of(context)
+    secret, plain = spec_with(context, a=f"file:{where}"), spec_with(context)
     before = fingerprint_inputs(secret), fingerprint_inputs(plain)
     token.write_text("another")
     assert fingerprint_inputs(secret) == before[0]
@@ -181,7 +181,7 @@ def test_the_content_of_a_secret_s_file_in_the_context_does_not_count(context, t
 
 def test_docker_is_told_where_values_are_and_gets_those_that_are_nowhere_as_variables(context):
     odd = Secret(CANARY)
-    spec = spec_of(context, a="env:TOKEN", b=odd, c='file:/k,src=/etc/x"y', **{'d,"e': "env:D"})
+    spec = spec_with(context, a="env:TOKEN", b=odd, c='file:/k,src=/etc/x"y', **{'d,"e': "env:D"})
     words = arguments(spec, AMD, spec.dockerfile, dest="out")
     assert [word for word in words if word.startswith("--secret")] == [
         "--secret=id=a,env=TOKEN",
@@ -238,6 +238,6 @@ def test_an_empty_file_is_a_value(tmp_path):
 
 
 def test_a_secret_may_take_another_s_place_in_a_spec(context):
-    spec = spec_of(context, a=Secret("x"))
+    spec = spec_with(context, a=Secret("x"))
     assert replace(spec, secrets=read(context, a=Secret("x"))) == spec
     assert hash(spec) == hash(replace(spec))

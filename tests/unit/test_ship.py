@@ -9,7 +9,7 @@ import elf as make
 import pytest
 
 from pytest_dockerbin import shipping
-from pytest_dockerbin.build_settings import build_spec
+from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import Builder
@@ -38,7 +38,7 @@ def export(tmp_path):
         (tree / "hi").symlink_to("hello")
         session = Builder(Settings(prebuilt=source, cache_dir=tmp_path / "cache"))
         sessions.append(session)
-        spec = build_spec({"context": Path("/gone")}, built=False)
+        spec = spec_of({"context": Path("/gone")}, built=False)
         result = session.build(spec, platform).path.parent
         return Export(BuildName(name), "gone/", None, platform, result)
 

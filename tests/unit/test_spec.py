@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_dockerbin.build_settings import build_spec, merged, read_settings, setting_names
+from pytest_dockerbin.build_settings import (
+    build_spec,
+    merged,
+    read_settings,
+    setting_names,
+    spec_of,
+)
 from pytest_dockerbin.errors import SettingsError
 
 
@@ -243,20 +249,20 @@ def test_credentials_of_a_cache_are_refused_and_not_shown(name):
 def test_an_archive_holds_its_dockerfile(tmp_path):
     archive = tmp_path / "a.tar"
     archive.touch()
-    spec = build_spec(read(base=tmp_path, context="a.tar", dockerfile="sub/Dockerfile"))
+    spec = spec_of(read(base=tmp_path, context="a.tar", dockerfile="sub/Dockerfile"))
     assert (spec.context, spec.dockerfile, spec.is_archive) == (archive, "sub/Dockerfile", True)
     assert spec.label() == "a.tar -f sub/Dockerfile"
-    assert build_spec({"context": archive}).dockerfile == "Dockerfile"
+    assert spec_of({"context": archive}).dockerfile == "Dockerfile"
 
 
 def test_a_context_that_is_far_away_holds_its_dockerfile():
-    spec = build_spec(read(context="https://host/a.git", dockerfile="sub/Dockerfile"))
+    spec = spec_of(read(context="https://host/a.git", dockerfile="sub/Dockerfile"))
     assert (spec.dockerfile, spec.is_archive) == ("sub/Dockerfile", False)
     assert spec.label() == "https://host/a.git -f sub/Dockerfile"
 
 
 def test_a_dockerfile_s_text_can_be_given(context):
-    spec = build_spec({"context": context, **read(dockerfile="FROM a\nRUN b\n")})
+    spec = spec_of({"context": context, **read(dockerfile="FROM a\nRUN b\n")})
     assert spec.dockerfile_text == "FROM a\nRUN b\n"
     assert spec.label() == f"{context.name}/ -f -"
     assert not spec.is_archive
@@ -275,7 +281,7 @@ def test_a_dockerfile_s_text_can_be_given(context):
 def test_settings_that_exclude_one_another_are_refused_in_one_line(context, settings, message):
     (context / "a.tar").touch()
     with pytest.raises(SettingsError) as caught:
-        build_spec({"context": context, **read(base=context, **settings)})
+        spec_of({"context": context, **read(base=context, **settings)})
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -294,28 +300,28 @@ def test_settings_that_exclude_one_another_are_refused_in_one_line(context, sett
     ],
 )
 def test_attestations_have_a_long_and_a_short_form(context, settings, attests):
-    assert build_spec({"context": context, **read(**settings)}).attests == attests
+    assert spec_of({"context": context, **read(**settings)}).attests == attests
 
 
 def test_a_spec_has_the_context_s_dockerfile(context):
-    spec = build_spec({"context": context})
+    spec = spec_of({"context": context})
     assert spec.dockerfile == context / "Dockerfile"
     assert spec.verify == "platform"
 
 
 def test_a_build_without_a_context_is_refused():
     with pytest.raises(SettingsError, match="a build needs a context"):
-        build_spec({})
+        spec_of({})
 
 
 def test_a_context_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"context: there is no folder '.*/nowhere'"):
-        build_spec({"context": tmp_path / "nowhere"})
+        spec_of({"context": tmp_path / "nowhere"})
 
 
 def test_a_dockerfile_that_is_not_there_is_refused_with_the_one_in_the_context(context):
     with pytest.raises(SettingsError) as caught:
-        build_spec({"context": context, **read(base=context, dockerfile="sub/Dockerfile")})
+        spec_of({"context": context, **read(base=context, dockerfile="sub/Dockerfile")})
     assert caught.value.summary == (
         f"dockerfile: there is no file '{context / 'sub' / 'Dockerfile'}'"
     )
@@ -332,7 +338,7 @@ def test_a_dockerfile_that_is_not_there_is_refused_with_the_one_in_the_context(c
 )
 def test_a_label_says_what_is_unusual(context, settings, label):
     (context / "Other").touch()
-    spec = build_spec({"context": context, **read(base=context, **settings)})
+    spec = spec_of({"context": context, **read(base=context, **settings)})
     assert spec.label() == label.format(context.name)
 
 
@@ -357,25 +363,25 @@ def test_a_label_says_what_is_unusual(context, settings, label):
     ],
 )
 def test_whatever_changes_the_export_changes_its_key(context, name, value):
-    plain = build_spec({"context": context})
-    assert build_spec({"context": context, name: value}).export_key() != plain.export_key()
+    plain = spec_of({"context": context})
+    assert spec_of({"context": context, name: value}).export_key() != plain.export_key()
 
 
 def test_the_program_that_is_chosen_from_an_export_does_not_change_its_key(context):
-    plain = build_spec({"context": context})
-    assert build_spec({"context": context, "binary": "x"}).export_key() == plain.export_key()
+    plain = spec_of({"context": context})
+    assert spec_of({"context": context, "binary": "x"}).export_key() == plain.export_key()
 
 
 def test_equal_specs_are_one_build_however_their_arguments_were_ordered(context):
-    one = build_spec({"context": context, **read(build_args={"A": 1, "B": 2})})
-    two = build_spec({"context": context, **read(build_args={"B": 2, "A": 1})})
+    one = spec_of({"context": context, **read(build_args={"A": 1, "B": 2})})
+    two = spec_of({"context": context, **read(build_args={"B": 2, "A": 1})})
     assert one == two
     assert one.export_key() == two.export_key()
     assert hash(one) == hash(two)
 
 
 def test_a_spec_is_json(context):
-    spec = build_spec({"context": context, "build_args": (("A", "1"),), "verify": False})
+    spec = spec_of({"context": context, "build_args": (("A", "1"),), "verify": False})
     data = json.loads(json.dumps(spec.to_json()))
     assert data["context"] == str(context)
     assert data["build_args"] == [["A", "1"]]
@@ -397,9 +403,40 @@ def test_a_bake_file_says_itself_what_is_built():
 
 def test_a_linked_target_needs_a_bake_file(context):
     with pytest.raises(SettingsError, match="build_contexts: 'base': 'target:x' needs a bake file"):
-        build_spec({"context": context, **read(build_contexts={"base": "target:x"})})
+        spec_of({"context": context, **read(build_contexts={"base": "target:x"})})
 
 
 def test_a_bake_file_can_t_be_named_where_it_is_not_followed(context):
     with pytest.raises(SettingsError, match="bake: a bake file can be named where a build begins"):
-        build_spec({"context": context, **read(bake="docker-bake.hcl")})
+        spec_of({"context": context, **read(bake="docker-bake.hcl")})
+
+
+def test_a_script_says_what_to_build_with_relative_paths_from_where_it_runs(context, monkeypatch):
+    monkeypatch.chdir(context.parent)
+    spec = build_spec(context.name, target="bin", build_args={"A": 1})
+    assert spec == spec_of({"context": context, **read(target="bin", build_args={"A": 1})})
+    with pytest.raises(SettingsError, match="build_spec: unknown build setting 'traget'"):
+        build_spec(context.name, traget="bin")
+    with pytest.raises(SettingsError, match=r"dockerfile: there is no file '.*/Dokerfile'"):
+        build_spec(context.name, dockerfile="Dokerfile")
+
+
+def test_settings_that_are_no_mapping_are_refused_without_showing_them(tmp_path):
+    with pytest.raises(SettingsError) as caught:
+        read_settings(["x"], base=tmp_path, where="here")
+    assert str(caught.value) == "here: expected a mapping of build settings, not a list"
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("build_args", "NAME=VALUE lines"),
+        ("build_contexts", "NAME=VALUE lines"),
+        ("add_hosts", "NAME:ADDRESS lines"),
+        ("ulimits", "NAME=SOFT:HARD lines"),
+    ],
+)
+def test_lines_that_are_no_pairs_are_told_the_form_of_lines(tmp_path, name, form):
+    with pytest.raises(SettingsError) as caught:
+        read_settings({name: ["A"]}, base=tmp_path, where=f"ini dockerbin_{name}")
+    assert str(caught.value) == f"ini dockerbin_{name}: {name}=['A']: expected {form}"

@@ -94,7 +94,7 @@ def test_libraries_of_libraries_are_asked_for_until_none_is_missing(tmp_path, pr
             "/etc/passwd": b"",
         },
     )
-    sysroot = export_sysroot(stage, spec, program("libone.so.1"), AMD64)
+    sysroot = export_sysroot(stage, spec, program("libone.so.1"), AMD64, tree=tmp_path / "program")
     names = ("ld-linux-x86-64.so.2", "libone.so.1", "libtwo.so.2", "libthree.so", "libc.so.6")
     assert copied(sysroot) == {f"{folder}/{name}" for folder in ("lib", "lib64") for name in names}
     assert sysroot.loader == LOADER.lstrip("/")
@@ -110,32 +110,61 @@ def test_a_local_library_wins_over_the_system_s(tmp_path, program, spec):
             LOADER: library(),
             "/usr/lib/libx.so.1": library("libold.so"),
             "/usr/local/lib/libx.so.1": library("libnew.so"),
+            "/usr/lib/libnew.so": library(),
         },
     )
-    sysroot = export_sysroot(stage, spec, program("libx.so.1"), AMD64)
+    sysroot = export_sysroot(stage, spec, program("libx.so.1"), AMD64, tree=tmp_path / "program")
     assert b"libnew.so" in (sysroot.folder / "lib64" / "libx.so.1").read_bytes()
 
 
 def test_the_program_s_own_folders_are_kept(tmp_path, program, spec):
     stage = Stage(tmp_path, **{LOADER: library(), "/opt/app/lib/libapp.so": library()})
     path = program("libapp.so", texts=((RUNPATH, "/opt/app/lib:$ORIGIN/../lib:relative"),))
-    assert "opt/app/lib/libapp.so" in copied(export_sysroot(stage, spec, path, AMD64))
+    assert "opt/app/lib/libapp.so" in copied(
+        export_sysroot(stage, spec, path, AMD64, tree=tmp_path / "program")
+    )
 
 
 def test_a_linker_script_with_a_library_s_name_does_no_harm(tmp_path, program, spec):
     stage = Stage(tmp_path, **{LOADER: library(), "/usr/lib/libc.so": b"GROUP ( /lib/libc.so.6 )"})
-    assert "lib/libc.so" in copied(export_sysroot(stage, spec, program("libc.so"), AMD64))
+    assert "lib/libc.so" in copied(
+        export_sysroot(stage, spec, program("libc.so"), AMD64, tree=tmp_path / "program")
+    )
 
 
 @pytest.mark.parametrize("files", [{}, {"/usr/lib/libc.so.6": library()}], ids=["none", "other"])
 def test_a_stage_without_the_loader_is_named(tmp_path, program, spec, files):
     with pytest.raises(ArtifactError, match="stage 'runtime' has no /lib64/ld-linux"):
-        export_sysroot(Stage(tmp_path, **files), spec, program("libc.so.6"), AMD64)
+        export_sysroot(
+            Stage(tmp_path, **files), spec, program("libc.so.6"), AMD64, tree=tmp_path / "program"
+        )
+
+
+def test_a_library_that_the_stage_lacks_is_named(tmp_path, program, spec):
+    stage = Stage(tmp_path, **{LOADER: library(), "/lib/libone.so": library("libtwo.so.2")})
+    needs = program("libone.so", "libapp.so")
+    with pytest.raises(ArtifactError, match=r"'runtime' has no libapp.so, libtwo.so.2, which"):
+        export_sysroot(stage, spec, needs, AMD64, tree=tmp_path / "none")
+    exported = tmp_path / "exported" / "lib"
+    exported.mkdir(parents=True)
+    (exported / "libapp.so").touch()
+    with pytest.raises(ArtifactError, match=r"'runtime' has no libtwo.so.2, which"):
+        export_sysroot(stage, spec, needs, AMD64, tree=exported.parent)
+
+
+def test_musl_s_loader_is_its_libraries(tmp_path, program, spec):
+    loader = "/lib/ld-musl-x86_64.so.1"
+    stage = Stage(tmp_path, **{loader: library()})
+    needs = program("libc.musl-x86_64.so.1", "libm.so.6", interpreter=loader)
+    assert export_sysroot(stage, spec, needs, AMD64, tree=tmp_path / "none")
 
 
 def test_a_program_without_a_loader_needs_nothing(tmp_path, program, spec):
     stage = Stage(tmp_path)
-    assert export_sysroot(stage, spec, program(interpreter=None), AMD64) is None
+    assert (
+        export_sysroot(stage, spec, program(interpreter=None), AMD64, tree=tmp_path / "program")
+        is None
+    )
     assert stage.builds == []
 
 

@@ -111,7 +111,7 @@ def script(folder, text):
         ("#!/bin/sh\nexit 3\n", "a tiny program ended with 3 instead of 42"),
         (
             "#!/bin/sh\necho 'qemu: uncaught' >&2\nexit 1\n",
-            "a tiny program ended with 1 instead of 42 qemu: uncaught",
+            "a tiny program ended with 1 instead of 42: qemu: uncaught",
         ),
         ("#!/bin/sh\nkill -SEGV $$\n", "a tiny program ended with -11 instead of 42"),
         ("#!/bin/sh\nexit 0\n", "a tiny program ended with 0 instead of 42"),
