@@ -99,7 +99,7 @@ def test_the_header_and_the_end_say_what_is_tested(pytester, run, folder):
     result = run("def test_it(dockerbin): assert dockerbin.build.source == 'prebuilt'")
     result.stdout.fnmatch_lines(
         [
-            f"dockerbin: * (from --dockerbin-platforms); prebuilt {folder}",
+            f"dockerbin: * (from --*-platforms); prebuilt {folder} (from --dockerbin-prebuilt)",
             "linux/amd64*: */ prebuilt; 1 passed",
         ]
     )
