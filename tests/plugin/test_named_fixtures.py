@@ -252,10 +252,11 @@ def test_the_list_says_what_it_can_t_know(pytester):
         """
     )
     says = "what dockerbin_defaults says"
+    nowhere = f"context: there is no folder '{pytester.path}/missing'"
     assert planned(pytester) == [
         "fixture build platforms",
         f"dockerbin {says} linux/amd64",
-        f"missing context: there is no folder '{pytester.path}/missing', and {says} linux/amd64",
+        f"missing pytest_dockerbin.fixture: {nowhere}, and {says} linux/amd64",
         f"server server/, and {says} linux/amd64",
     ]
 

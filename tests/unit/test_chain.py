@@ -153,8 +153,11 @@ def test_a_command_for_another_system_is_taken_as_it_is(tmp_path):
     decision = decided(tmp_path, f"{tool} --flag", windows)
     assert decision == Decision(name="fakewine", prefix=(str(tool), "--flag"))
     assert decided(tmp_path, str(tool), Platform("darwin", FOREIGN.architecture)).emulated
-    error = failure(tmp_path, "/no/such/wine", windows)
-    assert error.summary.endswith("by the runner '/no/such/wine': no such executable file")
+    spec = RunnerSpec.parse(str(tool))
+    tool.unlink()  # it was there when the settings were read
+    with pytest.raises(EmulatorError) as caught:
+        decide(spec, windows, tmp_path, containers=Containers("of-test-chain", nullcontext))
+    assert caught.value.summary.endswith(f"by the runner {str(tool)!r}: no such executable file")
 
 
 def test_a_decision_travels_between_processes(tmp_path, path, no_binfmt):
