@@ -220,7 +220,7 @@ def laid_out(project, monkeypatch):
 
 # what BuildKit in an engine with the classic image store does not make, and says so
 OF_IMAGES = ("labels", "attests", "provenance")
-NOT_SUPPORTED = "*dockerbin: build failed for * is not supported for the docker driver*"
+NOT_SUPPORTED = "*build failed for * is not supported for the docker driver*"
 
 
 def outcomes(
