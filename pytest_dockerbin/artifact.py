@@ -62,6 +62,7 @@ class Artifact(os.PathLike[str]):
     runner: FindRunner = field(repr=False, compare=False)
     default_binary: str | None = None
     again: Callable[[], Artifact] | None = field(default=None, repr=False, compare=False)
+    loader: Callable[[Path, str], str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -169,6 +170,22 @@ class Artifact(os.PathLike[str]):
                 f"the export for {self.platform} is not reproducible: built again, without a "
                 f"cache, it differs\n{shown}{rest}"
             )
+
+    def load(self) -> str:
+        """Load the image of an ``oci`` or ``docker`` export into the engine and return its name.
+
+        The image is removed again when the session ends.
+
+        Raises:
+            ValueError: it is a tree of files.
+            UnavailableError: there is no engine, or it finds no image in the archive.
+        """
+        __tracebackhide__ = True
+        if self.manifest.archive is None or self.loader is None:
+            raise ValueError(
+                "there is no image to load: its exporter is neither 'oci' nor 'docker'"
+            )
+        return self.loader(self.path, self.files[0].sha256)
 
     def export(self, dest: str | os.PathLike[str]) -> Path:
         """Copy the tree or archive to ``dest``, which must not exist yet, and return it.

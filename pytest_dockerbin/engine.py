@@ -136,6 +136,23 @@ class Engine:
         label = "LABEL description='made by pytest-dockerbin'"
         self._api.import_image_from_data(data, repository=name, tag=tag, changes=[label])
 
+    def load(self, archive: Path, name: str) -> None:
+        """Load the archive of an image and give it a name.
+
+        Raises:
+            EngineError: it is no image, or the engine refused.
+        """
+        with _asking(), archive.open("rb") as file:
+            loaded = self._client.images.load(file)
+            if len(loaded) != 1:
+                raise EngineError.refused(f"there are {len(loaded)} images in {archive.name}")
+            loaded[0].tag(name)
+
+    def remove_image(self, name: str) -> None:
+        """Take an image's name away, and the image where it has no other."""
+        with _asking():
+            self._api.remove_image(name)
+
     def put(self, name: str, archive: IO[bytes]) -> None:
         """Unpack a tar archive into a container's ``/``; one that does not run, too."""
         with _asking():

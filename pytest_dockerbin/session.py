@@ -208,6 +208,7 @@ class Builder:
             runner=partial(self._runner_of, job.spec, platform, found.tree),
             default_binary=job.spec.binary,
             again=partial(self._build_again, job.spec, platform),
+            loader=self._containers.load,
         )
 
     def bake(self, files: tuple[Path, ...], target: str | None = None) -> BakeTargets:

@@ -217,6 +217,7 @@ class Containers:
         self._engines: dict[str, Engine] = {}
         self._free: list[Container] = []
         self._lasting: dict[Place, Container] = {}
+        self._images: set[str] = set()
         self._stack = ExitStack()
         self._lock = threading.RLock()
 
@@ -261,11 +262,10 @@ class Containers:
             EngineError: there is no engine, or it refuses.
             SettingsError: there is no such docker context.
         """
-        if place.context not in self._engines:
-            self._engines[place.context] = Engine(place.context)
+        engine = self._engine(place.context)
         name = f"pytest-dockerbin-{self._session}-{os.urandom(4).hex()}"
         labels = {LABEL: self._session}
-        container = Container(self._engines[place.context], place, name, labels)
+        container = Container(engine, place, name, labels)
         with ExitStack() as stack:
             for command in container.removals():
                 stack.enter_context(self._guard(*command))
@@ -274,14 +274,45 @@ class Containers:
             container.start()
             yield container
 
+    def load(self, archive: Path, digest: str) -> str:
+        """Load an image's archive into docker's own engine, and return its name until the end.
+
+        Args:
+            archive: the image's.
+            digest: of the archive, in hexadecimal: the same is loaded once.
+
+        Raises:
+            EngineError: there is no engine, or it refuses.
+        """
+        name = f"pytest-dockerbin-{self._session}:{digest[:12]}-{os.getpid()}"
+        with self._lock:
+            if name not in self._images:
+                engine = self._engine("")
+                self._stack.enter_context(self._guard("docker", "image", "rm", name))
+                engine.load(archive, name)
+                self._stack.callback(_quietly, engine.remove_image, name)
+                self._images.add(name)
+        return name
+
     def close(self) -> None:
         """Remove all of them."""
         self._stack.close()
         self._free.clear()
         self._lasting.clear()
+        self._images.clear()
         for engine in self._engines.values():
             engine.close()
         self._engines.clear()
+
+    def _engine(self, context: str) -> Engine:
+        if context not in self._engines:
+            self._engines[context] = Engine(context)
+        return self._engines[context]
+
+
+def _quietly(remove: Callable[[str], None], name: str) -> None:
+    with suppress(EngineError):  # an engine that is gone has nothing left
+        remove(name)
 
 
 def _inside(path: str) -> str:

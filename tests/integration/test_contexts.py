@@ -215,6 +215,46 @@ def test_an_image_s_archive_has_its_attestations_in_it(project, containerd_store
     assert len(project.builds()) == 1
 
 
+@pytest.mark.parametrize("exporter", ["oci", "docker"])
+def test_an_image_s_archive_can_be_loaded_into_the_engine(project, containerd_store, exporter):
+    """For `docker run` in a test; it goes with the session."""
+    if not containerd_store:
+        pytest.skip("the classic image store makes no archives of images")
+    project.dockerfile(
+        "FROM scratch\nARG TARGETARCH\nCOPY busybox-${TARGETARCH} /busybox\n"
+        'ENTRYPOINT ["/busybox"]\n'
+    )
+    project.pytester.makepyfile(
+        f"""
+        import subprocess, pytest
+
+        @pytest.mark.dockerbin(exporter={exporter!r})
+        @pytest.mark.platform("linux/amd64", "linux/arm64")
+        def test_image(dockerbin, dockerbin_platform):
+            assert dockerbin.load() == dockerbin.load()
+            run = ["docker", "run", "--rm", f"--platform={{dockerbin_platform}}", dockerbin.load()]
+            machine = subprocess.check_output([*run, "uname", "-m"], text=True)
+            print("MACHINE", machine)
+            with open("images", "a") as images:
+                print(dockerbin.load(), file=images)
+
+        def test_tree(dockerbin):
+            with pytest.raises(ValueError, match="no image to load"):
+                dockerbin.load()
+        """
+    )
+    result = project.run("-rP")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines_random(["MACHINE x86_64", "MACHINE aarch64"])
+    names = (project.pytester.path / "images").read_text().split()
+    assert len(names) == 2
+    for name in names:
+        shown = subprocess.run(
+            ["docker", "image", "inspect", name], check=False, capture_output=True
+        )
+        assert shown.returncode, shown.stdout
+
+
 def test_a_registry_that_has_no_generator_of_sboms_is_named(project):
     project.dockerfile(ANSWER)
     project.pytester.makepyfile(
