@@ -72,6 +72,34 @@ def test_a_plugin_changes_every_build(project):
     assert len(project.builds()) == 8
 
 
+def test_a_plugin_adds_a_label_to_every_build(project):
+    """It is beside those of the test, in the image's configuration."""
+    project.dockerfile(ANSWER)
+    project.pytester.makeconftest(
+        """
+        def pytest_dockerbin_configure_build(spec, platform):
+            return {"labels": {"org.opencontainers.image.revision": "c0ffee"}}
+        """
+    )
+    project.pytester.makepyfile(
+        """
+        import json, tarfile
+        import pytest
+
+        @pytest.mark.platform("linux/amd64", "linux/arm64")
+        @pytest.mark.dockerbin(exporter="docker", labels={"own": "label"})
+        def test_image(dockerbin):
+            with tarfile.open(dockerbin) as tar:
+                (image,) = json.load(tar.extractfile("manifest.json"))
+                config = json.load(tar.extractfile(image["Config"]))["config"]
+            assert config["Labels"] == {
+                "own": "label", "org.opencontainers.image.revision": "c0ffee"
+            }
+        """
+    )
+    project.run().assert_outcomes(passed=2)
+
+
 def test_a_plugin_chooses_another_dockerfile(project):
     """Relative paths are the rootdir's, and another context has a Dockerfile of its own."""
     project.pytester.mkdir("app").joinpath("Dockerfile").write_text(ANSWER)
