@@ -226,6 +226,8 @@ def _refuse_what_linked_targets_exclude(spec: BuildSpec) -> None:
     # what bake itself can't do
     if spec.linked and any(each.is_archive for each in spec.all):
         raise SettingsError("context: a build with linked targets needs folders or URLs")
+    if spec.linked and any(each.network == "host" for each in spec.all):
+        raise SettingsError("network: a build with linked targets can't have the host's")
     if spec.linked and spec.cgroup_parent:
         raise SettingsError("cgroup_parent: a build with linked targets can't have one")
 

@@ -26,7 +26,7 @@ _BEGINNING = re.compile(r'\{\s*("|\}|\Z)')  # of an object, rather than of text 
 _TAIL = 20
 # bake puts the target's name first: [app build 2/4], [app internal], and [app] before other work
 _STEP = re.compile(r"\[(?!(\S+ )?internal\]|[\w.-]+\] (?:exporting|resolving|sending))")
-_CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]|\x1b")
+_CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029]|\x1b")
 
 
 @dataclass(slots=True)

@@ -50,8 +50,6 @@ def bake_arguments(spec: BuildSpec, platform: Platform, folder: Path, *, dest: s
     words = ["buildx", "bake", f"--file={file}"]
     if spec.builder:
         words.append(f"--builder={spec.builder}")
-    if any(each.network == "host" for each in spec.all):
-        words.append("--allow=network.host")
     return [*words, spec.baked.target]
 
 

@@ -95,8 +95,9 @@ class Docker:
         return [json.loads(line) for line in lines]
 
     def builds(self):
-        """Return the records of every ``docker buildx build``."""
-        return [call for call in self.calls() if call.get("build")]
+        """Return the records of every ``docker buildx build`` that builds."""
+        calls = [call for call in self.calls() if call.get("build")]
+        return [call for call in calls if not any("--call=" in word for word in call["argv"])]
 
     def ended(self):
         """Return the processes that came to their natural end."""

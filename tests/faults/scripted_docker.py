@@ -191,20 +191,21 @@ def endless(how):
     if how["kind"] == "bytes":
         with open(os.path.join(root, "big"), "wb", buffering=0) as file:
             for number in range(how["most"] // 65536):
-                file.write(bytes(65536))
                 note_progress(65536 * (number + 1))
+                file.write(bytes(65536))
                 time.sleep(how.get("pause", 0.002))
     else:
         for number in range(how["most"]):
+            note_progress(number + 1 + number // 100 + 1)  # folders count as files do
             os.makedirs(f"{root}/{number // 100}", exist_ok=True)
             open(f"{root}/{number // 100}/{number}", "wb").close()
-            note_progress(number + 1)
             time.sleep(how.get("pause", 0.0002))
 
 
 def note_progress(number):
+    """Note how much there is after the next write: this process may be ended during it."""
     descriptor = os.open(f"{HERE}/written", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.pwrite(descriptor, b"%020d" % number, 0)  # at once: this process may be ended any time
+    os.pwrite(descriptor, b"%020d" % number, 0)
     os.close(descriptor)
 
 

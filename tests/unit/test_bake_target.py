@@ -257,6 +257,16 @@ def test_linked_targets_are_part_of_the_build(folder):
     assert built.export_key() != other.export_key()
 
 
+@pytest.mark.parametrize("target", ["app", "base"])
+def test_linked_targets_do_without_the_hosts_network(folder, target):
+    """Bake would have to be allowed it, and no build gets privileges."""
+    printed = {"app": {"contexts": {"b": "target:base"}}, "base": {"context": "app"}}
+    printed[target]["network"] = "host"
+    found = targets(folder, **printed)
+    with pytest.raises(SettingsError, match="network: a build with linked targets can't"):
+        found.spec("app", {})
+
+
 def test_the_name_of_a_target_makes_no_other_build(folder):
     found = targets(folder, two={})
     one, two = found.spec("app", {}), found.spec("two", {})
