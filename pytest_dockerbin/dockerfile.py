@@ -94,9 +94,31 @@ def text_of(spec: BuildSpec) -> str | None:
 
 def stages(text: str) -> tuple[list[str], int]:
     """Return the names of a Dockerfile's stages, in lower case, and how many stages it has."""
-    lines = re.findall(r"^[ \t]*FROM[ \t]+[^\n]*", text, re.IGNORECASE | re.MULTILINE)
+    lines = _from_lines(text)
     named = [re.search(r"[ \t]AS[ \t]+(\S+)", line, re.IGNORECASE) for line in lines]
     return [found[1].lower() for found in named if found], len(lines)
+
+
+def _from_lines(text: str) -> list[str]:
+    return re.findall(r"^[ \t]*FROM[ \t]+[^\n]*", text, re.IGNORECASE | re.MULTILINE)
+
+
+def run_platforms(text: str) -> dict[str, str]:
+    """Return where a Dockerfile says it: the platform whose programs a stage's RUN steps run.
+
+    The stages have the names that BuildKit gives them, ``stage-1`` where they have none. A stage
+    that begins with another one is of that one's platform. All others are of the target's.
+    """
+    found: dict[str, str] = {}
+    for index, line in enumerate(_from_lines(text)):
+        words = [word for word in line.split()[1:] if not word.startswith("--")]
+        flag = re.search(r"--platform=(\S+)", line)
+        named = len(words) > 2 and words[1].lower() == "as"  # noqa: PLR2004 (IMAGE AS NAME)
+        name = words[2].lower() if named else f"stage-{index}"
+        platform = flag[1] if flag else found.get(words[0].lower() if words else "")
+        if platform and "TARGETPLATFORM" not in platform:
+            found[name] = platform
+    return found
 
 
 def undeclared_arguments(text: str, given: Iterable[str]) -> list[str]:

@@ -27,9 +27,12 @@ Errors travel between pytest-xdist workers as JSON, so they hold only text and p
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from pytest_dockerbin.steps import StepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,6 +89,11 @@ class DockerbinError(Exception):
             "log_path": str(self.log_path) if self.log_path else None,
             "details": self.details,
         }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote of an error of this type."""
+        return cls(data["summary"], **_told(data))
 
 
 class DockerbinWarning(UserWarning):
@@ -315,7 +323,39 @@ def _install_emulator(architecture: str) -> str:
 
 
 class BuildError(DockerbinError):
-    """A build that failed; its summary names Dockerfile line and step where BuildKit did."""
+    """A build that failed; its summary names Dockerfile line and step where BuildKit did.
+
+    Attributes:
+        place: the Dockerfile's name and the line that failed, or None.
+        steps: how far it came.
+    """
+
+    def __init__(
+        self,
+        summary: str,
+        *,
+        hint: str | None = None,
+        log_path: Path | None = None,
+        details: str = "",
+        place: tuple[str, int] | None = None,
+        steps: tuple[StepRecord, ...] = (),
+    ) -> None:
+        super().__init__(summary, hint=hint, log_path=log_path, details=details)
+        self.place = place
+        self.steps = steps
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON values, for `error_from_json`."""
+        steps = [asdict(step) for step in self.steps]
+        return {**super().to_json(), "place": self.place and [*self.place], "steps": steps}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read what `to_json` wrote of an error of this type."""
+        file, line = data["place"] or (None, None)
+        place = (str(file), int(line)) if line else None
+        steps = tuple(StepRecord(**step) for step in data["steps"])
+        return cls(data["summary"], **_told(data), place=place, steps=steps)
 
 
 class BuildTimeoutError(BuildError):
@@ -556,9 +596,9 @@ _TREE: dict[str, type[DockerbinError]] = {
 
 def error_from_json(data: dict[str, Any]) -> DockerbinError:
     """Return the error that `DockerbinError.to_json` wrote."""
-    return _TREE[data["error"]](
-        data["summary"],
-        hint=data["hint"],
-        log_path=Path(data["log_path"]) if data["log_path"] else None,
-        details=data["details"],
-    )
+    return _TREE[data["error"]].from_json(data)
+
+
+def _told(data: dict[str, Any]) -> dict[str, Any]:
+    log_path = Path(data["log_path"]) if data["log_path"] else None
+    return {"hint": data["hint"], "log_path": log_path, "details": data["details"]}

@@ -200,6 +200,8 @@ class Maker:
             ref=built.ref,
             source=source,
             builder=job.spec.builder,
+            started=built.started,
+            timeline=built.timeline,
         )
         attestations: tuple[Statement, ...] = ()
         if job.spec.attests:

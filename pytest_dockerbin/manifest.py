@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.steps import StepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,8 @@ class BuildRecord:
         source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
             since what was stored of it was damaged; ``prebuilt``, elsewhere.
         builder: the name of the buildx builder; None for buildx's current one.
+        started: when it began, in seconds since the epoch.
+        timeline: its steps, in the order in which they began.
     """
 
     seconds: float
@@ -60,6 +63,8 @@ class BuildRecord:
     ref: str | None
     source: str = "built"
     builder: str | None = None
+    started: float = 0.0
+    timeline: tuple[StepRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,7 @@ class Manifest:
         """
         build = dict(data["build"])
         build["log_path"] = Path(build["log_path"]) if build["log_path"] else None
+        build["timeline"] = tuple(StepRecord(**step) for step in build.get("timeline", ()))
         return cls(
             platform=Platform.parse(data["platform"]),
             files=tuple(FileRecord(**file) for file in data["files"]),

@@ -84,7 +84,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     silent = config.get_verbosity() < 0 or config.option.collectonly
     if silent or hasattr(config, "workerinput") or options.given(config, "platforms") is None:
         return None
-    from pytest_dockerbin.reporting import header  # noqa: PLC0415
+    from pytest_dockerbin.reporting.header import header  # noqa: PLC0415
 
     return header(config)
 
@@ -128,7 +128,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _use(config: pytest.Config) -> None:
     """Take part in this run: from now on there are tests of ours in it."""
-    from pytest_dockerbin.reporting import register  # noqa: PLC0415
+    from pytest_dockerbin.reporting.reporter import register  # noqa: PLC0415
 
     register(config)
 

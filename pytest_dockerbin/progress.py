@@ -11,7 +11,11 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
+
+from pytest_dockerbin.steps import StepRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +35,19 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2
 
 @dataclass(slots=True)
 class Step:
-    """One step of a build, as BuildKit last described it."""
+    """One step of a build, as BuildKit last described it.
+
+    Attributes:
+        number: counts the steps of a build, BuildKit's own too.
+        name: such as ``[build 2/4] RUN make``.
+        began: whether BuildKit works at it, or did.
+        ended: whether it is done, and well.
+        cached: whether its result came from the cache.
+        error: what it failed with, or nothing.
+        log: the last lines that it printed.
+        started: when BuildKit first began it, in seconds since the epoch; None if it did not.
+        completed: when BuildKit last ended it, likewise.
+    """
 
     number: int
     name: str
@@ -40,6 +56,8 @@ class Step:
     cached: bool = False
     error: str = ""
     log: list[str] = field(default_factory=list)
+    started: float | None = None
+    completed: float | None = None
 
 
 class BuildLog:
@@ -95,6 +113,32 @@ class BuildLog:
             if step.began and not step.ended and not step.error
         )
         return tuple(step for step in under_way if step in self.steps) or under_way
+
+    def timeline(self, emulated: Callable[[str], bool | None]) -> tuple[StepRecord, ...]:
+        """Return the record of every step that began, in that order, BuildKit's own too.
+
+        All times are BuildKit's, whose clock may not be this machine's: the first step's start
+        is the beginning.
+
+        Args:
+            emulated: tells by its name whether a step ran programs of a foreign processor.
+        """
+        begun = [(step.started, step) for step in self._steps.values() if step.started is not None]
+        begun.sort(key=itemgetter(0))
+        first = begun[0][0] if begun else 0.0
+        ends = (step.completed for _, step in begun if step.completed is not None)
+        last = max(ends, default=first)  # of a step that we ended BuildKit tells no end
+        return tuple(
+            StepRecord(
+                name=step.name.partition("\n")[0],
+                started=round(started - first, 3),
+                seconds=round(max((step.completed or last) - started, 0.0), 3),
+                cached=step.cached,
+                emulated=None if step.cached else emulated(step.name),
+                error=step.error,
+            )
+            for started, step in begun
+        )
 
     @property
     def failed(self) -> Step | None:
@@ -161,6 +205,9 @@ class BuildLog:
         if step is None:
             step = self._steps[digest] = Step(len(self._steps) + 1, "")
         step.name = step.name or self._shown(vertex.get("name") or "")
+        if step.started is None:
+            step.started = _seconds(vertex.get("started"))
+        step.completed = _seconds(vertex.get("completed")) or step.completed
         began = vertex.get("started") or vertex.get("cached") or vertex.get("error")
         if began and not step.began:
             step.began = True
@@ -200,6 +247,14 @@ class BuildLog:
 
     def _shown(self, text: str) -> str:
         return self._redact(clean(text))  # a value may be whole only without the escapes in it
+
+
+def _seconds(text: object) -> float | None:
+    """Return a time of BuildKit's, in RFC 3339, as seconds since the epoch; None if it is none."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_event(data: dict[str, Any]) -> bool:

@@ -272,6 +272,11 @@ class Builder:
             raise copy(found)
         return found
 
+    def known_runner(self, platform: Platform) -> Runner | None:
+        """Return what runs programs of ``platform``, if this process asked for that before."""
+        found = self._runners.get((platform, None))
+        return None if isinstance(found, DockerbinError) else found
+
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return every platform that the builder builds and this host runs: the word ``auto``.
 

@@ -28,6 +28,7 @@ from pytest_dockerbin.options import ini_key
 from pytest_dockerbin.outcomes import as_outcomes, skip_if_missing
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
+from pytest_dockerbin.report.model import BuildReport, PlatformReport
 from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.shipment import BuildName
@@ -132,7 +133,7 @@ class Suite:
         self.settings: Settings = read_session_settings(config)
         self.build_defaults: dict[str, Any] = read_build_defaults(config)
         self.output: Path | None = read_output(config)
-        self.builds: dict[tuple[str, str], dict[str, Any]] = {}
+        self.builds: dict[tuple[str, Platform], BuildReport] = {}
         self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
@@ -240,6 +241,20 @@ class Suite:
         asked = self.builder.chosen if "builder" in self.__dict__ else {}
         spec = asked.get(platform) or self.settings.runner_for(platform)
         return "" if spec.way is Way.AUTO else f"{spec}, from {spec.source}"
+
+    def runner_facts(self, platform: Platform) -> PlatformReport:
+        """Return what runs a platform's programs, as far as that was decided by now."""
+        runner = self.builder.known_runner(platform) if "builder" in self.__dict__ else None
+        said = self.runner_said(platform)
+        if runner is None:
+            return PlatformReport(platform=str(platform), said=said)
+        return PlatformReport(
+            platform=str(platform),
+            runner=runner.name,
+            emulator=runner.version,
+            emulated=runner.emulated,
+            said=said,
+        )
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""
@@ -361,25 +376,17 @@ class Suite:
 
     def _build(self, spec: BuildSpec, platform: Platform, *, name: str | None = None) -> Artifact:
         __tracebackhide__ = True
-        key = spec.export_key()
-        record: dict[str, Any] = {"label": spec.label(), "platform": str(platform), "key": key}
-        names = self.builds.get((key, str(platform)), {}).get("names", [])
-        record["names"] = [*names, name] if name and name not in names else names
-        record["error"] = "interrupted"  # unless it is known better
-        self.builds[key, str(platform)] = record
+        key = spec.export_key(), platform
+        names = self.builds[key].names if key in self.builds else ()
+        if name and name not in names:
+            names = (*names, name)
+        self.builds[key] = begun = BuildReport.begun(*key, spec.label(), names)
         try:
             artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
         except DockerbinError as error:
-            record["error"] = type(error).__name__
+            self.builds[key] = begun.failed(error)
             raise
-        del record["error"]
-        record |= {
-            "seconds": artifact.build.seconds,
-            "steps": artifact.build.steps,
-            "cached": artifact.build.cached_steps,
-            "source": artifact.build.source,
-            "builder": artifact.build.builder,
-        }
+        self.builds[key] = begun.ended(artifact)
         return artifact
 
     def _others(self, spec: BuildSpec, platform: Platform) -> list[Platform]:

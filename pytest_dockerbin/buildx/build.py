@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import time
@@ -17,16 +18,17 @@ from pytest_dockerbin.buildx.docker import find_docker, stage_names
 from pytest_dockerbin.buildx.inventory import missing_part
 from pytest_dockerbin.buildx.linked import bake_arguments, shown_arguments
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
-from pytest_dockerbin.dockerfile import prepare, stages, text_of
-from pytest_dockerbin.errors import DaemonLostError, StoppedError
+from pytest_dockerbin.dockerfile import prepare, run_platforms, stages, text_of
+from pytest_dockerbin.errors import DaemonLostError, SettingsError, StoppedError
+from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.progress import BuildLog
 from pytest_dockerbin.redaction import Redaction
 from pytest_dockerbin.secret import find_agents, read_values, variables
 
 if TYPE_CHECKING:
     from pytest_dockerbin.buildx.process import Timeouts, Watch
-    from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import BuildSpec
+    from pytest_dockerbin.steps import StepRecord
 
 _RETRY_PAUSE = 2.0  # seconds before a lost daemon is asked again
 _RESTART = 10.0  # seconds more that it gets while it does not answer at all
@@ -42,12 +44,16 @@ class Built:
         steps: number of its steps.
         cached_steps: how many of them were cached.
         ref: buildx's reference of it, or None.
+        started: when it began, in seconds since the epoch.
+        timeline: its steps.
     """
 
     seconds: float
     steps: int
     cached_steps: int
     ref: str | None
+    started: float
+    timeline: tuple[StepRecord, ...]
 
 
 def build(
@@ -87,7 +93,8 @@ def build(
     redact = Redaction(read_values(secrets))
     find_agents(agent for each in spec.all for agent in each.ssh)
     docker = find_docker()
-    started = time.monotonic()
+    started, started_at = time.monotonic(), time.time()
+    emulated = _Emulation(spec, platform)
     with (
         # beside the export: it goes with it when this process is killed
         TemporaryDirectory(prefix="dockerbin-", dir=dest.parent) as folder,
@@ -111,6 +118,7 @@ def build(
                 log_path=log_path,
                 command=shown,
                 stages=lambda: _stages(spec, command, stdin),
+                emulated=emulated,
             )
             try:
                 given = variables(secrets)
@@ -138,7 +146,39 @@ def build(
             steps=len(log.steps),
             cached_steps=sum(step.cached for step in log.steps),
             ref=_build_ref(spec, metadata),
+            started=started_at,
+            timeline=log.timeline(emulated),
         )
+
+
+class _Emulation:
+    """Tells which steps of a build run programs of a foreign processor, by the steps' names.
+
+    Only of this machine's processor is it known which platforms are foreign: builders that are
+    named may be elsewhere.
+    """
+
+    _RUN = re.compile(r"\[(?P<platform>\w+/[\w/]+\S* )?((?P<stage>\S+) +)?\d+/\d+\] RUN")
+
+    def __init__(self, spec: BuildSpec, platform: Platform) -> None:
+        self._target = platform
+        text = None if spec.linked or spec.builder else text_of(spec)
+        self._stages = None if text is None else run_platforms(text)
+
+    def __call__(self, step: str) -> bool | None:
+        found = self._RUN.match(step)
+        if not found:
+            return False
+        if self._stages is None:
+            return None
+        said = found["platform"] or self._stages.get(found["stage"] or "stage-0", "")
+        if "BUILDPLATFORM" in said:
+            return False
+        try:
+            platform = Platform.parse(said.partition("->")[0].strip()) if said else self._target
+        except SettingsError:  # an argument's value
+            return None
+        return not platform.native
 
 
 def _words(

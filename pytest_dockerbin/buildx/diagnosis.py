@@ -65,6 +65,7 @@ class Attempt:
         log_path: where all of it stands.
         command: what a person types to see the same.
         stages: gives the names of the Dockerfile's stages.
+        emulated: tells by its name whether a step ran programs of a foreign processor.
     """
 
     platform: Platform
@@ -73,6 +74,7 @@ class Attempt:
     log_path: Path
     command: str
     stages: Callable[[], list[str]] = list
+    emulated: Callable[[str], bool | None] = lambda _: None
 
     def lost_daemon(self) -> str | None:
         """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
@@ -101,6 +103,8 @@ class Attempt:
             hint=self._hint(),
             log_path=self.log_path,
             details=self._details(summary),
+            place=self.log.excerpt[:2] if self.log.excerpt else None,
+            steps=self.log.timeline(self.emulated),
         )
 
     def too_long(self, how: str) -> BuildTimeoutError:
@@ -112,6 +116,7 @@ class Attempt:
             hint="--dockerbin-build-timeout sets the limit, in seconds",
             log_path=self.log_path,
             details=self._details(),
+            steps=self.log.timeline(self.emulated),
         )
 
     def _needs_emulator(self, step: Step) -> bool:

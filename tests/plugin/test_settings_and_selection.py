@@ -295,7 +295,7 @@ def test_unused_is_silent(pytester):
         assert [
             line
             for line in result.outlines
-            if "dockerbin" in line and "plugins:" not in line and "rootdir:" not in line
+            if "dockerbin" in line and not line.startswith(("plugins:", "rootdir:", "metadata:"))
         ] == []
 
 

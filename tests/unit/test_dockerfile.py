@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_dockerbin.dockerfile import (
     prepare,
+    run_platforms,
     stages,
     undeclared_arguments,
     without_syntax_line,
@@ -162,3 +163,18 @@ def test_an_argument_that_nothing_declares_is_found(text, undeclared):
 )
 def test_an_argument_that_buildkit_knows_needs_no_declaration(name):
     assert undeclared_arguments("FROM scratch\n", [name]) == []
+
+
+def test_stages_say_whose_programs_their_steps_run():
+    text = (
+        "FROM --platform=$BUILDPLATFORM golang AS Build\n"
+        "FROM build AS test\n"
+        "FROM --platform=linux/amd64 alpine\n"
+        "FROM --platform=$TARGETPLATFORM alpine AS own\n"
+        "FROM alpine\n"
+    )
+    assert run_platforms(text) == {
+        "build": "$BUILDPLATFORM",
+        "test": "$BUILDPLATFORM",
+        "stage-2": "linux/amd64",
+    }

@@ -18,7 +18,7 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 
 # from the bottom to the top; a module imports from lower layers only
 LAYERS = (
-    {"errors"},
+    {"errors", "steps"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
@@ -33,7 +33,9 @@ LAYERS = (
         "shipment",
         "bake_target",
         "invocation",
+        "journal",
     }
+    | {"report", "report.model"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -56,7 +58,9 @@ LAYERS = (
     {"maker", "session", "sysroot", "command", "cache_command", "shipping"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
-    {"options", "configuration", "selection", "outcomes", "suite", "reporting"}
+    {"options", "configuration", "selection", "outcomes", "suite"}
+    | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
+    | {"reporting.notes", "reporting.reporter"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )

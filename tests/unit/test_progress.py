@@ -88,6 +88,36 @@ def test_a_step_that_fails(version):
     assert log.tail[-1] == f"#{log.failed.number} ERROR: {log.failed.error}"
 
 
+def test_the_timeline_has_every_step_that_began():
+    log, _ = read(recorded("buildx-0.29-built.txt"))
+    timeline = log.timeline(lambda name: "RUN" in name)
+    assert timeline[0].name == "[internal] load build definition from Dockerfile"
+    assert timeline[0].started == 0
+    assert [step.started for step in timeline] == sorted(step.started for step in timeline)
+    first, make, last = (
+        next(step for step in timeline if step.name.startswith(name))
+        for name in ("[build 1/2]", "[build 2/2]", "[stage-1 1/1]")
+    )
+    assert first.started < make.started < make.started + make.seconds <= last.started
+    assert (first.emulated, make.emulated) == (False, True)
+    assert all(step.seconds >= 0 and not step.error for step in timeline)
+    cached, _ = read(recorded("buildx-0.29-cached.txt"))
+    assert sum(step.cached for step in cached.timeline(lambda _: True)) == 3
+    failed, _ = read(recorded("buildx-0.29-failed.txt"))
+    assert [bool(step.error) for step in failed.timeline(lambda _: None)][-1]
+
+
+def test_a_step_without_an_end_lasts_until_the_last_thing_that_happened():
+    log, _ = read(
+        vertex(digest="a", started="2026-01-01T00:00:00Z"),
+        vertex(digest="b", started="2026-01-01T00:00:01Z", completed="2026-01-01T00:00:05Z"),
+        vertex(digest="c", started="no time"),
+        vertex(digest="d", name="[2/2] RUN x\ny"),
+    )
+    steps = log.timeline(lambda _: None)
+    assert [(step.started, step.seconds) for step in steps] == [(0, 5), (1, 4)]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_event_is_left_in_the_readable_log(name):
     _, lines = read(recorded(name))

@@ -1,0 +1,1 @@
+"""What pytest's users see and get of a session: lines, sections, reports."""

@@ -1,0 +1,140 @@
+"""Gathers what reports and workers tell into one `Report`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_dockerbin.report.model import (
+    PlatformReport,
+    Report,
+    TestReport,
+    run_from_json,
+)
+from pytest_dockerbin.reporting.notes import NOTE, STOP
+from pytest_dockerbin.session import read_result
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_dockerbin.report.model import (
+        BuildReport,
+    )
+
+_MOST_TEXT = 64 * 1024  # characters of a failure
+
+
+class Collector:
+    """What a session did, as far as it was told; on a controller, of all its workers."""
+
+    def __init__(self) -> None:
+        self._started = time.time()
+        self._tests: dict[tuple[str, str], TestReport] = {}
+        self._builds: dict[tuple[str, str], BuildReport] = {}
+        self._platforms: dict[str, PlatformReport] = {}
+        self._missing: dict[str, int] = {}
+
+    def take_report(self, report: pytest.TestReport) -> None:
+        """Take one phase of a test, as pytest reports it."""
+        stop = getattr(report, STOP, {})
+        if reason := stop.get("skipped"):
+            self._missing[reason] = self._missing.get(reason, 0) + 1
+        note = getattr(report, NOTE, None)
+        if note is None or report.outcome not in ("passed", "failed", "skipped"):
+            return  # a plugin that runs a test again calls its first try something else
+        if note["runner"]:
+            facts = PlatformReport(**note["runner"])
+            if facts.runner or facts.platform not in self._platforms:
+                self._platforms[facts.platform] = facts
+        key = report.nodeid, note["platform"]
+        if report.when == "setup":
+            self._tests.pop(key, None)
+        known = self._tests.get(key) or TestReport(
+            node=report.nodeid,
+            name=note["name"],
+            case=note["case"],
+            platform=note["platform"],
+            outcome="passed",
+            started=report.start,
+            seconds=0.0,
+            worker=getattr(report, "worker_id", ""),
+        )
+        outcome = _outcome(report)
+        told = outcome not in (None, "passed") and known.outcome == "passed"
+        self._tests[key] = replace(
+            known,
+            outcome=outcome if told and outcome else known.outcome,
+            seconds=known.seconds + report.duration,
+            reason=_reason(report) if told else known.reason,
+            text=_text(report) if told else known.text,
+            runs=(*known.runs, *map(run_from_json, note["runs"])),
+        )
+
+    def take_build(self, build: BuildReport) -> None:
+        """Take a build; those of several processes are one, and equal named builds too."""
+        which = build.key if build.names else build.label
+        known = self._builds.get((which, build.platform))
+        if known:
+            names = tuple(dict.fromkeys((*known.names, *build.names)))
+            build = replace(known, names=names)
+        self._builds[which, build.platform] = build
+
+    def report(self, exit_status: int = 0, *, files: bool = False) -> Report:
+        """Return what is known by now.
+
+        Args:
+            exit_status: pytest's.
+            files: whether to look up which files the builds exported.
+        """
+        builds = sorted(self._builds.values(), key=lambda build: (build.platform, build.title))
+        names = sorted({*self._platforms, *(build.platform for build in builds)})
+        return Report(
+            started=self._started,
+            seconds=time.time() - self._started,
+            version=importlib.metadata.version("pytest-dockerbin"),
+            exit_status=exit_status,
+            platforms=tuple(
+                self._platforms.get(name, PlatformReport(platform=name)) for name in names
+            ),
+            builds=tuple(map(_with_files, builds) if files else builds),
+            tests=tuple(self._tests.values()),
+            missing=tuple(self._missing.items()),
+        )
+
+
+def _with_files(build: BuildReport) -> BuildReport:
+    try:
+        manifest = read_result(Path(build.result)).manifest if build.result else None
+    except (OSError, ValueError):  # of a worker on another machine
+        manifest = None
+    return replace(build, files=manifest.files) if manifest else build
+
+
+def _outcome(report: pytest.TestReport) -> str | None:
+    """Return what a phase says of its test; None where it says nothing."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed" if report.passed else "failed"
+    if report.skipped:
+        return "skipped"
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    return "passed" if report.when == "call" else None
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = str(crash.message if crash else report.longreprtext).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _text(report: pytest.TestReport) -> str:
+    if report.skipped:
+        return ""
+    sections = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
+    whole = f"{report.longreprtext}{sections}"
+    return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT]}\n... cut here"

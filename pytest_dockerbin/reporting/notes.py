@@ -1,0 +1,65 @@
+"""What is put on pytest's reports, so that a pytest-xdist controller knows it too."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_dockerbin.journal import forget, listen
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.report.model import RunReport
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_dockerbin.results import RunResult
+    from pytest_dockerbin.suite import Suite
+
+NOTE = "dockerbin_note"
+"""Attribute of a report of a test of ours: what test it is, what its platform's runner is, and
+what it ran; JSON values."""
+
+STOP = "dockerbin_stop"
+"""Attribute of a report: what stopped its test, and whether it is the first to say so."""
+
+_MOST_RUNS = 100  # of a phase of a test, the last ones
+
+
+class Notes:
+    """Makes the notes of one process's tests; hears of every run while it is open."""
+
+    def __init__(self) -> None:
+        self._runs: list[RunReport] = []
+        listen(self._hear)
+
+    def close(self) -> None:
+        """Hear of nothing more."""
+        forget(self._hear)
+
+    def _hear(self, result: RunResult, started: float) -> None:
+        self._runs.append(RunReport.of(result, started))
+        del self._runs[:-_MOST_RUNS]
+
+    def of(self, item: pytest.Item, suite: Suite) -> dict[str, Any] | None:
+        """Return the note for a report that is made of ``item`` now; None if it is not ours."""
+        platform = platform_of(item)
+        if platform is None and "dockerbin_matrix" not in getattr(item, "fixturenames", ()):
+            return None
+        runs, self._runs = self._runs, []
+        callspec = getattr(item, "callspec", None)
+        case = callspec.id if callspec else ""
+        text = str(platform) if platform else ""
+        return {
+            "platform": text,
+            "name": item.nodeid.removesuffix(f"[{case}]"),
+            "case": case.removeprefix(text).removeprefix("-"),
+            "runner": asdict(suite.runner_facts(platform)) if platform else None,
+            "runs": [asdict(run) for run in runs],
+        }
+
+
+def platform_of(item: pytest.Item) -> Platform | None:
+    """Return the platform of a test, or None."""
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("dockerbin_platform") if callspec else None
+    return value if isinstance(value, Platform) else None

@@ -1,0 +1,219 @@
+"""What the plugin says in the terminal: a header line and a section at the end."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dockerbin.delivery import Delivery
+from pytest_dockerbin.errors import UnavailableError
+from pytest_dockerbin.lifetimes import Lifetimes
+from pytest_dockerbin.options import given
+from pytest_dockerbin.outcomes import Stop
+from pytest_dockerbin.plan import plan
+from pytest_dockerbin.prebuilt import Prebuilt
+from pytest_dockerbin.report.model import OUTCOMES, BuildReport
+from pytest_dockerbin.reporting.collector import Collector
+from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
+from pytest_dockerbin.reporting.header import described, header
+from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.selection import is_ours
+from pytest_dockerbin.settings import Missing
+from pytest_dockerbin.suite import suite_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from pytest_dockerbin.report.model import Report
+
+
+def register(config: pytest.Config) -> None:
+    """Add the reporting to the run, and the ends of programs, once."""
+    plugins = config.pluginmanager
+    if not plugins.has_plugin("dockerbin-reporter"):
+        folding = ErrorFolding()
+        plugins.register(folding, "dockerbin-folding")
+        plugins.register(ErrorUnfolding(folding), "dockerbin-unfolding")
+        output = suite_of(config).output
+        delivery = Delivery(config, output) if output else None
+        if delivery:
+            plugins.register(delivery, "dockerbin-delivery")
+        plugins.register(Reporter(config, delivery), "dockerbin-reporter")
+        plugins.register(Lifetimes(), "dockerbin-lifetimes")
+
+
+class Reporter:
+    """Registered when a test of ours was collected, and on an xdist controller.
+
+    Args:
+        config: pytest's.
+        delivery: writes what was tested, and has a line about it; None when that is not asked for.
+    """
+
+    def __init__(self, config: pytest.Config, delivery: Delivery | None) -> None:
+        self._config = config
+        self._delivery = delivery
+        self._failures = 0
+        self._notes = Notes()
+        self._collector = Collector()
+
+    # -- while tests run --------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Undo what earlier tests did; stop a test that can't run, before anything is built."""
+        platform = platform_of(item)
+        if platform:
+            suite = suite_of(self._config)
+            suite.mend(platform)
+            if "dockerbin_binary" in getattr(item, "fixturenames", ()):
+                suite.require_runner(platform)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Skip a test in which something is missing, such as what runs a program of a named build.
+
+        Where that is no reason to skip, it is the test's failure, with the line that met it.
+        """
+        try:
+            return (yield)
+        except UnavailableError as error:
+            suite_of(self._config).skip_if_missing(error, platform_of(item))
+            raise
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any]
+    ) -> Generator[None, object, object]:
+        """Note where an overridden ``dockerbin_defaults`` stands."""
+        value = yield
+        if fixturedef.argname == "dockerbin_defaults" and not is_ours(fixturedef.func):
+            file = Path(inspect.getfile(fixturedef.func))
+            suite_of(self._config).remember_override(value, file)
+        return value
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put what is told of the test, and what stopped it, on its report."""
+        report = yield
+        note = self._notes.of(item, suite_of(self._config))
+        if note:
+            setattr(report, NOTE, note)
+        stop = Stop.of(call)
+        if stop:
+            first = not stop.skipped and suite_of(self._config).claim(f"cause-{stop.cause}")
+            if first:
+                report.longrepr = stop.whole
+            elif stop.skipped:  # at the test, wherever the skip was raised
+                path, line, _ = item.reportinfo()
+                report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
+            setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
+        return report
+
+    @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note the platforms of all tests that will run."""
+        running = (item for item in session.items if not item.get_closest_marker("skip"))
+        platforms = [platform for item in running if (platform := platform_of(item))]
+        suite_of(self._config).wanted = tuple(dict.fromkeys(platforms))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what is told of a test; let builds stop when ``-x`` ends the run."""
+        if report.failed:
+            self._failures += 1
+            most = self._config.getvalue("maxfail")
+            if most and self._failures >= most and hasattr(self._config.option, "dist"):
+                suite_of(self._config).stop_workers()
+        self._collector.take_report(report)
+
+    # -- from xdist workers to their controller ---------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 (xdist has no types)
+        """Take what a worker built."""
+        for record in getattr(node, "workeroutput", {}).get("dockerbin", ()):
+            suite_of(self._config).workers_built = True
+            self._collector.take_build(BuildReport.from_json(record))
+
+    def pytest_sessionfinish(self) -> None:
+        """Hand what this worker built to the controller."""
+        builds = list(suite_of(self._config).builds.values())
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output["dockerbin"] = [build.to_json() for build in builds]
+        for build in builds:
+            self._collector.take_build(build)
+        self._notes.close()
+
+    # -- what is printed --------------------------------------------------------------------------
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | list[str] | None:
+        """Print the header when it was not wanted before collection; or what would be built."""
+        if self._config.option.collectonly and self._config.get_verbosity() > 0:
+            return plan(items, suite_of(self._config))
+        if self._is_silent() or given(self._config, "platforms") is not None:
+            return None
+        return header(self._config)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the section: a line for each platform, and what did not run."""
+        if self._is_silent():
+            return
+        report = self._collector.report()
+        lines = [
+            *self._platform_lines(report),
+            *self._prebuilt_lines(report),
+            *self._missing_lines(report),
+        ]
+        if self._delivery and self._delivery.line:
+            lines.append(self._delivery.line)
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("dockerbin")
+            for line in lines:
+                terminalreporter.write_line(line)
+
+    def _is_silent(self) -> bool:
+        return self._config.get_verbosity() < 0 or self._config.option.collectonly
+
+    def _platform_lines(self, report: Report) -> Iterator[str]:
+        for each in report.platforms:
+            builds = [build for build in report.builds if build.platform == each.platform]
+            counts = report.counts(each.platform)
+            words = [_counted(counts[name], name) for name in OUTCOMES if counts[name]]
+            told = "; ".join(filter(None, [*map(_build_words, builds), ", ".join(words)]))
+            suite = suite_of(self._config)
+            platform = f"{each.platform} ({each.said})" if each.said else ""
+            yield f"{platform or described(each.platform, suite)}: {told}"
+
+    def _prebuilt_lines(self, report: Report) -> Iterator[str]:
+        folder = suite_of(self._config).settings.prebuilt
+        if folder and report.builds and not Prebuilt(folder).is_checked:
+            yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
+
+    def _missing_lines(self, report: Report) -> Iterator[str]:
+        for reason, count in report.missing:
+            tests = "1 test" if count == 1 else f"{count} tests"
+            yield f"{tests} did NOT run: {reason.removeprefix('dockerbin: ')}"
+        if report.missing and suite_of(self._config).selection.missing is Missing.AUTO:
+            yield "CI would fail here (--dockerbin-missing=fail)"
+
+
+def _counted(count: int, outcome: str) -> str:
+    return f"{count} {outcome}s" if outcome == "error" and count > 1 else f"{count} {outcome}"
+
+
+def _build_words(build: BuildReport) -> str:
+    if build.source == "failed":
+        return f"{build.title} not built ({build.error})"
+    if build.source in ("reused", "prebuilt"):
+        return f"{build.title} {build.source}"
+    damaged = " (its stored result was damaged)" if build.source == "rebuilt" else ""
+    cached = f", {build.cached_steps} of {build.steps} steps cached" if build.cached_steps else ""
+    by = f" by {build.builder}" if build.builder else ""
+    return f"{build.title} built in {build.seconds:.1f} s{by}{cached}{damaged}"
