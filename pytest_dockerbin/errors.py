@@ -328,6 +328,7 @@ class BuildError(DockerbinError):
     Attributes:
         place: the Dockerfile's name and the line that failed, or None.
         steps: how far it came.
+        started: when it began, in seconds since the epoch; 0 if it did not.
     """
 
     def __init__(
@@ -339,15 +340,19 @@ class BuildError(DockerbinError):
         details: str = "",
         place: tuple[str, int] | None = None,
         steps: tuple[StepRecord, ...] = (),
+        started: float = 0.0,
     ) -> None:
         super().__init__(summary, hint=hint, log_path=log_path, details=details)
         self.place = place
         self.steps = steps
+        self.started = started
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON values, for `error_from_json`."""
         steps = [asdict(step) for step in self.steps]
-        return {**super().to_json(), "place": self.place and [*self.place], "steps": steps}
+        place = list(self.place) if self.place else None
+        told = {"place": place, "steps": steps, "started": self.started}
+        return {**super().to_json(), **told}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -355,7 +360,8 @@ class BuildError(DockerbinError):
         file, line = data["place"] or (None, None)
         place = (str(file), int(line)) if line else None
         steps = tuple(StepRecord(**step) for step in data["steps"])
-        return cls(data["summary"], **_told(data), place=place, steps=steps)
+        told = {**_told(data), "started": data["started"]}
+        return cls(data["summary"], **told, place=place, steps=steps)
 
 
 class BuildTimeoutError(BuildError):

@@ -119,6 +119,7 @@ def build(
                 command=shown,
                 stages=lambda: _stages(spec, command, stdin),
                 emulated=emulated,
+                started=started_at,
             )
             try:
                 given = variables(secrets)

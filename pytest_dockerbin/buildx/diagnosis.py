@@ -66,6 +66,7 @@ class Attempt:
         command: what a person types to see the same.
         stages: gives the names of the Dockerfile's stages.
         emulated: tells by its name whether a step ran programs of a foreign processor.
+        started: when the build began, in seconds since the epoch.
     """
 
     platform: Platform
@@ -75,6 +76,7 @@ class Attempt:
     command: str
     stages: Callable[[], list[str]] = list
     emulated: Callable[[str], bool | None] = lambda _: None
+    started: float = 0.0
 
     def lost_daemon(self) -> str | None:
         """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
@@ -105,6 +107,7 @@ class Attempt:
             details=self._details(summary),
             place=self.log.excerpt[:2] if self.log.excerpt else None,
             steps=self.log.timeline(self.emulated),
+            started=self.started,
         )
 
     def too_long(self, how: str) -> BuildTimeoutError:
@@ -117,6 +120,7 @@ class Attempt:
             log_path=self.log_path,
             details=self._details(),
             steps=self.log.timeline(self.emulated),
+            started=self.started,
         )
 
     def _needs_emulator(self, step: Step) -> bool:

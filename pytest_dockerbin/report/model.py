@@ -178,7 +178,7 @@ class BuildReport:
         names: of the named builds that it is.
         platform: in Docker's spelling.
         source: ``built``, ``reused``, ``rebuilt`` or ``prebuilt``, as of `BuildRecord`; ``failed``.
-        seconds: how long it took; 0 where it failed.
+        seconds: how long it took; where it failed, how long its steps took.
         steps: number of steps of the Dockerfile.
         cached_steps: how many of them were cached.
         started: seconds since the epoch.
@@ -239,7 +239,14 @@ class BuildReport:
             log_path=str(error.log_path) if error.log_path else None,
         )
         if isinstance(error, BuildError):
-            return replace(told, place=error.place, timeline=error.steps)
+            ends = (step.started + step.seconds for step in error.steps)
+            return replace(
+                told,
+                place=error.place,
+                timeline=error.steps,
+                started=error.started,
+                seconds=max(ends, default=0.0),
+            )
         return told
 
     def ended(self, artifact: Artifact) -> Self:

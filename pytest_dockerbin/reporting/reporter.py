@@ -16,6 +16,7 @@ from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.plan import plan
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.model import OUTCOMES, BuildReport
+from pytest_dockerbin.reporting import tracing
 from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
@@ -41,7 +42,10 @@ def register(config: pytest.Config) -> None:
         delivery = Delivery(config, output) if output else None
         if delivery:
             plugins.register(delivery, "dockerbin-delivery")
-        plugins.register(Reporter(config, delivery), "dockerbin-reporter")
+        collector = Collector()
+        plugins.register(Reporter(config, delivery, collector), "dockerbin-reporter")
+        if not hasattr(config, "workerinput") and tracing.is_wanted():
+            plugins.register(tracing.Tracing(collector), "dockerbin-tracing")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
 
 
@@ -51,14 +55,17 @@ class Reporter:
     Args:
         config: pytest's.
         delivery: writes what was tested, and has a line about it; None when that is not asked for.
+        collector: gets what is told of tests and builds.
     """
 
-    def __init__(self, config: pytest.Config, delivery: Delivery | None) -> None:
+    def __init__(
+        self, config: pytest.Config, delivery: Delivery | None, collector: Collector
+    ) -> None:
         self._config = config
         self._delivery = delivery
         self._failures = 0
         self._notes = Notes()
-        self._collector = Collector()
+        self._collector = collector
 
     # -- while tests run --------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ LAYERS = (
         "invocation",
         "journal",
     }
-    | {"report", "report.model"}
+    | {"report", "report.model", "report.telemetry"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -60,7 +60,7 @@ LAYERS = (
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
-    | {"reporting.notes", "reporting.reporter"}
+    | {"reporting.notes", "reporting.reporter", "reporting.tracing"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
@@ -88,6 +88,7 @@ OUTSIDE = {
         "runners.running",
     },
     "platformdirs": set(),
+    "opentelemetry": {"report.telemetry"},
     "elftools": {"inspection.elf"},
     "pefile": {"inspection.pe"},
     "macholib": {"inspection.macho"},
