@@ -87,7 +87,7 @@ def test_it_is_tested_elsewhere_with_the_same_results_and_without_docker(
     result = project.run("--dockerbin-prebuilt=dist", "-v")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
-        ["dockerbin: *; prebuilt *dist", "linux/amd64 (native): */ prebuilt; 2 passed"]
+        ["dockerbin: *; prebuilt *dist (from *)", "linux/amd64 (native): */ prebuilt; 2 passed"]
     )
     project.run("--dockerbin-prebuilt=dist", "-n2").assert_outcomes(passed=4)
     auto = project.run("--dockerbin-prebuilt=dist", "--dockerbin-platforms=auto")
