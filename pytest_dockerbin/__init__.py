@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pytest_dockerbin.activity import Lines
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.build_settings import build_spec
     from pytest_dockerbin.comparison import Comparison, compare
@@ -71,6 +72,7 @@ __all__ = [
     "HookError",
     "Hooks",
     "Kind",
+    "Lines",
     "NotPrebuiltError",
     "Platform",
     "RunError",
@@ -92,6 +94,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "activity": ("Lines",),
     "artifact": ("Artifact", "Binary"),
     "build_settings": ("build_spec",),
     "manifest": ("BuildRecord", "FileRecord"),

@@ -17,6 +17,7 @@ from pytest_dockerbin.runner_spec import read_runners
 from pytest_dockerbin.settings import (
     CacheMode,
     Missing,
+    Progress,
     Selection,
     Settings,
     read_age,
@@ -210,6 +211,20 @@ def _builders(found: _Given | None) -> Builders:
         except SettingsError as error:
             raise SettingsError(f"{found.source}: {error.summary}") from None
     return tuple(builders)
+
+
+def read_progress(config: pytest.Config) -> Progress:
+    """Return how builds are told of while they run.
+
+    Raises:
+        SettingsError: it is no known way.
+    """
+    found = _given(config, "progress")
+    if found is None:
+        return Progress.AUTO
+    if found.value not in list(Progress):
+        raise SettingsError.unknown("value", found.value, list(Progress), found.source)
+    return Progress(found.value)
 
 
 def _cache_mode(config: pytest.Config) -> CacheMode:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
 
 if TYPE_CHECKING:
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
+    from pytest_dockerbin.activity import Activity
+
 _PATIENCE = 5.0  # seconds of silent waiting
-
-
-def _say_nothing(_: str) -> None:
-    pass
+_TURN = 1.0  # seconds between two looks at who holds a lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +34,12 @@ class Waiting:
     """How to wait.
 
     Attributes:
-        say: gets one line when the wait is longer than 5 seconds: who holds the lock, since when.
+        activity: hears of a wait that is longer than 5 seconds: who holds the lock, since when.
         stopped: tells whether the session is being stopped, so that waiting is in vain.
         limit: seconds after which waiting is given up.
     """
 
-    say: Callable[[str], None] = _say_nothing
+    activity: Activity = field(default_factory=Silence)
     stopped: Callable[[], bool] = bool
     limit: float = inf
 
@@ -64,23 +63,26 @@ def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
     lock = file_lock(path)
     started = time.monotonic()
     said = False
-    while True:
-        left = max(0.0, started + waiting.limit - time.monotonic())
-        try:
-            lock.acquire(
-                timeout=min(left, threading.TIMEOUT_MAX if said else _PATIENCE),
-                cancel_check=waiting.stopped,
-            )
-        except Timeout:
-            if waiting.stopped():
-                raise StoppedError.while_waiting(what) from None
-            if time.monotonic() >= started + waiting.limit:
-                raise BuildTimeoutError.while_waiting(what, _holder(path), waiting.limit) from None
-            if not said:
-                waiting.say(f"{what}: waiting for {_holder(path)}")
+    try:
+        while True:
+            left = max(0.0, started + waiting.limit - time.monotonic())
+            try:
+                lock.acquire(
+                    timeout=min(left, _TURN if said else _PATIENCE), cancel_check=waiting.stopped
+                )
+                break
+            except Timeout:
+                if waiting.stopped():
+                    raise StoppedError.while_waiting(what) from None
+                holder = _holder(path)
+                if time.monotonic() >= started + waiting.limit:
+                    raise BuildTimeoutError.while_waiting(what, holder, waiting.limit) from None
+                tell = waiting.activity.update if said else waiting.activity.begin
+                tell(what, f"waiting for {holder}")
                 said = True
-        else:
-            break
+    finally:
+        if said:
+            waiting.activity.end(what, "")
     try:
         yield
     finally:

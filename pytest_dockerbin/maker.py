@@ -17,11 +17,13 @@ from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.manifest import ARCHIVE, BuildRecord, Manifest
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.settings import CacheMode
+from pytest_dockerbin.tables import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.attestations import Statement
     from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.manifest import FileRecord
+    from pytest_dockerbin.progress import BuildLog
     from pytest_dockerbin.settings import Settings
     from pytest_dockerbin.shipment import BuildName
 
@@ -44,6 +47,7 @@ class Maker:
         log_dir: the folder of build logs.
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
+        activity: hears of builds while they run.
         warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
         find_builder: gives the options of docker by which a builder is reached.
@@ -58,6 +62,7 @@ class Maker:
     log_dir: Path
     watch: Watch
     waiting: Waiting
+    activity: Activity
     warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
     find_builder: Callable[[str | None], tuple[str, ...]]
@@ -162,14 +167,19 @@ class Maker:
         tree = folder / "tree"
         log_path = self.log_dir / f"{job.name}.log"
         self.hooks.build_started(job.spec, job.platform)
+        told = "failed"
+        self.activity.begin(str(job), f"building (log {log_path})")
         try:
             try:
                 manifest = self._build_into(tree, log_path, job, source, options)
             except OSError as error:
                 raise StoreError.while_exporting(str(job.platform), error, folder) from error
+            told = _ending(manifest)
         except DockerbinError as error:
             self.hooks.build_finished(job.spec, job.platform, None, error)
             raise
+        finally:
+            self.activity.end(str(job), told)
         self.hooks.build_finished(job.spec, job.platform, manifest.build, None)
         self.verify(tree, manifest, job)
         return manifest
@@ -178,6 +188,13 @@ class Maker:
         self, tree: Path, log_path: Path, job: Job, source: str, options: tuple[str, ...]
     ) -> Manifest:
         gauge = Gauge(tree, job.platform, self.settings.limits)
+        began = time.monotonic()
+
+        def tell(log: BuildLog) -> None:
+            seconds = f"{time.monotonic() - began:.0f} s"
+            step = " and ".join(each.name.partition("\n")[0] for each in log.running)
+            self.activity.update(str(job), f"{seconds}, {step}" if step else seconds)
+
         is_tree = job.spec.exporter == "local"
         if not is_tree:
             tree.mkdir()
@@ -190,7 +207,7 @@ class Maker:
             timeouts=Timeouts(
                 total=self.settings.build_timeout, silence=self.settings.silence_timeout
             ),
-            watch=replace(self.watch, check=gauge.check),
+            watch=replace(self.watch, check=gauge.check, tell=tell),
         )
         record = BuildRecord(
             seconds=built.seconds,
@@ -217,3 +234,9 @@ class Maker:
     def _seal(self, tree: Path, job: Job) -> tuple[FileRecord, ...]:
         verify = job.spec.verify if job.spec.exporter == "local" else False
         return seal(tree, job.platform, verify=verify, limits=self.settings.limits)
+
+
+def _ending(manifest: Manifest) -> str:
+    count = len(manifest.files)
+    size = size_text(sum(file.size for file in manifest.files))
+    return f"built in {manifest.build.seconds:.1f} s, {count} file{'s' * (count != 1)}, {size}"

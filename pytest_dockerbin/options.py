@@ -85,6 +85,14 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         {"metavar": "S"},
         "seconds that one platform's build may take (default: 1800)",
     ),
+    "progress": (
+        "string",
+        {"choices": ("auto", "plain", "quiet")},
+        (
+            "tell of builds while they run: auto: in one line of the terminal that rewrites "
+            "itself, elsewhere in lines; plain: in lines; quiet: not at all (default: auto)"
+        ),
+    ),
     "run-timeout": ("float", None, "seconds that Binary.run() may take (default: 60)"),
     "emulation-factor": (
         "float",

@@ -17,6 +17,47 @@ if TYPE_CHECKING:
     from pytest_dockerbin.suite import Suite
 
 
+def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
+    """Return how many builds the tests ask for, of how many platforms; None where it is nothing.
+
+    Whether results of earlier sessions serve is not looked up: that reads the whole context, and
+    the tests will do it anyway.
+    """
+    keys: dict[tuple[str, BuildMarks], str | None] = {}
+    builds: set[tuple[str, Platform]] = set()
+    for item in items:
+        if item.get_closest_marker("skip"):
+            continue
+        for name, marks, platforms in _asked(item):
+            plain = name == "dockerbin"
+            if (name, marks) not in keys:
+                keys[name, marks] = _key(suite, marks, plain=plain)
+            key = keys[name, marks]
+            if key is not None:
+                builds.update((key, platform.built_as) for platform in platforms)
+    if not builds:
+        return None
+    different = len({key for key, _ in builds})
+    wide = len({platform for _, platform in builds})
+    words = f"{_count(different, 'build')} x {_count(wide, 'platform')}"
+    whole = "" if len(builds) == different * wide else f", {len(builds)} in all"
+    return f"dockerbin: {words}{whole}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _key(suite: Suite, marks: BuildMarks, *, plain: bool) -> str | None:
+    """Return a build's key; None where it is known only once its test runs."""
+    if marks.overridden:
+        return None
+    try:
+        return suite.planned(marks, named=not plain).export_key()
+    except DockerbinError:
+        return None
+
+
 def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     """Return a table of builds: a line for each, with the platforms that tests ask for.
 

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.bake_target import BakeTargets
 from pytest_dockerbin.build_settings import find_sources
@@ -55,6 +56,7 @@ from pytest_dockerbin.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.results import Runner, Sysroot
     from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.spec import BuildSpec
@@ -78,7 +80,7 @@ class Builder:
         settings: how to build and run.
         session: the session's name: processes that give the same one share builds, probes and
             failures.
-        say: gets a line when a process waits long for another one.
+        activity: hears of builds while they run, and of long waits for other processes.
         warn: gets a line, once a session, when the cache folder can't be used.
         owner: the process whose end ends the builds of this one too: its parent.
         hooks: what others may change or check.
@@ -96,14 +98,14 @@ class Builder:
         settings: Settings | None = None,
         *,
         session: str | None = None,
-        say: Callable[[str], None] | None = None,
+        activity: Activity | None = None,
         warn: Callable[[str], None] | None = None,
         owner: int | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
-        self._say = say
+        self._activity = activity or Silence()
         self._warn = warn or _warn
         self._owner = owner
         self._hooks = (hooks or Hooks()).guarded()
@@ -117,6 +119,7 @@ class Builder:
             log_dir=self.store.path / "logs",
             watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
             waiting=self.store.waiting,
+            activity=self._activity,
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
             find_builder=self._find_builder,
@@ -316,7 +319,7 @@ class Builder:
         return SessionStore(
             root,
             self.session,
-            say=self._say,
+            activity=self._activity,
             patience=self.settings.build_timeout + _END_OF_BUILD,
             guard=self._watchdog.folder,
         )

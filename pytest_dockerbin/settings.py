@@ -40,6 +40,17 @@ class CacheMode(StrEnum):
     """As ``reuse``, and nothing is ever built."""
 
 
+class Progress(StrEnum):
+    """How builds are told of while they run."""
+
+    AUTO = "auto"
+    """One line that rewrites itself on a terminal, lines elsewhere."""
+    PLAIN = "plain"
+    """Lines: at a build's start, each 30 s, and at its end."""
+    QUIET = "quiet"
+    """Not at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most that one export may hold.

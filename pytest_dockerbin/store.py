@@ -28,6 +28,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.errors import StoreError, UntrustedStoreError
 from pytest_dockerbin.folders import delete, is_folder, size_of, subfolders
 from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
@@ -35,6 +36,8 @@ from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from pytest_dockerbin.activity import Activity
 
 VERSION = "v1"
 """The folder of this layout inside a cache folder; another layout gets another."""
@@ -72,7 +75,7 @@ class SessionStore:
     Args:
         root: the cache folder; made when it is not there.
         session: the session's name, the same in all its processes.
-        say: gets a line when a process waits long for another one.
+        activity: hears of long waits for other processes.
         patience: seconds after which waiting for another process is given up.
         guard: has a folder deleted if this process is killed inside the ``with`` block.
 
@@ -86,11 +89,11 @@ class SessionStore:
         root: Path,
         session: str,
         *,
-        say: Callable[[str], None] | None = None,
+        activity: Activity | None = None,
         patience: float = inf,
         guard: Callable[[Path], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.waiting = Waiting(say=say or (lambda _: None), stopped=self.stopped, limit=patience)
+        self.waiting = Waiting(activity=activity or Silence(), stopped=self.stopped, limit=patience)
         self._guard = guard
         try:
             _make_root(root)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import nullcontext
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -15,6 +13,7 @@ from pytest_dockerbin.build_settings import merged, read_settings, spec_of
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_output,
+    read_progress,
     read_selection,
     read_session_settings,
 )
@@ -29,6 +28,7 @@ from pytest_dockerbin.outcomes import as_outcomes, skip_if_missing
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.report.model import BuildReport, PlatformReport
+from pytest_dockerbin.reporting.live import activity_of
 from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.session import Builder, new_session_name
 from pytest_dockerbin.shipment import BuildName
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.selection import BuildMarks
-    from pytest_dockerbin.settings import Selection, Settings
+    from pytest_dockerbin.settings import Progress, Selection, Settings
     from pytest_dockerbin.spec import BuildSpec
 
 suite_key = pytest.StashKey["Suite"]()
@@ -133,6 +133,7 @@ class Suite:
         self.settings: Settings = read_session_settings(config)
         self.build_defaults: dict[str, Any] = read_build_defaults(config)
         self.output: Path | None = read_output(config)
+        self.progress: Progress = read_progress(config)
         self.builds: dict[tuple[str, Platform], BuildReport] = {}
         self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False
@@ -145,7 +146,7 @@ class Suite:
         return Builder(
             self.settings,
             session=session_name(self._config),
-            say=self._say,
+            activity=activity_of(self._config, self.progress),
             owner=os.getppid() if hasattr(self._config, "workerinput") else None,
             hooks=hooks_of(self._config),
         )
@@ -157,22 +158,6 @@ class Suite:
             self.builder.close()
         if (began or self.workers_built) and not hasattr(self._config, "workerinput"):
             Builder.collect(self.settings, session_name(self._config))
-
-    def _say(self, line: str) -> None:
-        """Tell the user at once, although pytest captures what tests print."""
-        if self._config.get_verbosity() < 0:
-            return
-        plugins = self._config.pluginmanager
-        reporter = plugins.get_plugin("terminalreporter")
-        capture = plugins.get_plugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            if reporter and not hasattr(self._config, "workerinput"):
-                reporter.ensure_newline()
-                reporter.write_line(f"dockerbin: {line}")
-            else:  # an xdist worker's standard error is the user's
-                worker = os.environ.get("PYTEST_XDIST_WORKER")
-                prefix = f"[{worker}] " if worker else ""
-                print(f"{prefix}dockerbin: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return the platforms of the word ``auto``."""

@@ -49,11 +49,13 @@ class Watch:
         stopped: tells whether the session is being stopped.
         check: raises when the build must not go on: this and ``stopped`` are asked several times a
             second.
+        tell: gets the log, as often, to tell how far the build is.
     """
 
     guard: Callable[[int], AbstractContextManager[object]] = nullcontext
     stopped: Callable[[], bool] = bool
     check: Callable[[], object] = bool
+    tell: Callable[[BuildLog], object] = bool
 
 
 class SessionStopped(Exception):  # noqa: N818 (no error: somebody wished it)
@@ -104,6 +106,7 @@ def follow(
                 watch.check()
                 if watch.stopped():
                     raise SessionStopped
+                watch.tell(log)
             try:
                 piece = pieces.get(timeout=min(_TURN, end - now, silent_end - now))
             except queue.Empty:

@@ -13,7 +13,7 @@ from pytest_dockerbin.errors import UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
-from pytest_dockerbin.plan import plan
+from pytest_dockerbin.plan import plan, plan_line
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.model import OUTCOMES, BuildReport
 from pytest_dockerbin.reporting import tracing
@@ -163,9 +163,12 @@ class Reporter:
         """Print the header when it was not wanted before collection; or what would be built."""
         if self._config.option.collectonly and self._config.get_verbosity() > 0:
             return plan(items, suite_of(self._config))
-        if self._is_silent() or given(self._config, "platforms") is not None:
+        if self._is_silent():
             return None
-        return header(self._config)
+        suite = suite_of(self._config)
+        late = given(self._config, "platforms") is None
+        planned = None if suite.settings.prebuilt else plan_line(items, suite)
+        return [*([header(self._config)] if late else []), *([planned] if planned else [])]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the section: a line for each platform, and what did not run."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import scripted_docker
 
+from pytest_dockerbin.activity import Lines
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import Builder
@@ -259,7 +260,7 @@ def build_once(*, context, session=None, platform="linux/amd64", others=(), **se
     result = {"said": said, "warned": warned}
     try:
         with Builder(
-            Settings(**settings), session=session, say=said.append, warn=warned.append
+            Settings(**settings), session=session, activity=Lines(said.append), warn=warned.append
         ) as builder:
             wanted = [Platform.parse(other) for other in others]
             artifact = builder.build(spec, Platform.parse(platform), others=wanted)

@@ -34,6 +34,7 @@ LAYERS = (
         "bake_target",
         "invocation",
         "journal",
+        "activity",
     }
     | {"report", "report.model", "report.telemetry"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
@@ -60,6 +61,7 @@ LAYERS = (
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
+    | {"reporting.live"}
     | {"reporting.notes", "reporting.reporter", "reporting.tracing"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},

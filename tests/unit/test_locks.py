@@ -8,8 +8,9 @@ import os
 import pytest
 
 from pytest_dockerbin import locks
+from pytest_dockerbin.activity import Lines, Silence
 from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
-from pytest_dockerbin.locks import Waiting, hold, is_held
+from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
 
 PROCESSES = multiprocessing.get_context("spawn")
 
@@ -52,15 +53,36 @@ def test_a_limit_of_nothing_still_takes_a_free_lock(tmp_path):
         assert is_held(tmp_path / "free.lock")
 
 
-def test_a_long_wait_is_said_once(held, monkeypatch):
+def test_a_long_wait_is_told_of_while_it_lasts(held, monkeypatch):
     path, process = held
     monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "_TURN", 0.1)
     said = []
     with pytest.raises(BuildTimeoutError):
-        wait(path, limit=1.0, say=said.append)
-    (line,) = said
-    assert line.startswith("app/ for linux/arm64: waiting for ")
-    assert f"(pid {process.pid}), which has it since 0:" in line
+        wait(path, limit=1.0, activity=Lines(said.append, interval=0))
+    assert len(said) > 1
+    for line in said:
+        assert line.startswith("app/ for linux/arm64: waiting for ")
+        assert f"(pid {process.pid}), which has it since 0:" in line
+
+
+def test_of_a_wait_that_is_over_no_more_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+    path, heard = tmp_path / "it.lock", []
+    holder = file_lock(path)
+    holder.acquire()
+
+    class Heard(Silence):
+        def begin(self, what, text):
+            heard.append((what, text.partition(" for ")[0]))
+            holder.release()
+
+        def end(self, what, text):
+            heard.append((what, text))
+
+    with hold(path, "app", Waiting(activity=Heard())):
+        pass
+    assert heard == [("app", "waiting"), ("app", "")]
 
 
 def test_a_worker_of_xdist_is_named_by_its_own_name(tmp_path, monkeypatch):

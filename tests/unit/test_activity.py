@@ -1,0 +1,63 @@
+"""What is told of builds while they run: in lines, and in one line of the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_dockerbin.activity import Lines
+from pytest_dockerbin.reporting.live import LiveLine, _cut
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_line_at_the_beginning_each_half_minute_and_at_the_end(clock):
+    said = []
+    lines = Lines(said.append, clock=clock)
+    lines.begin("linux/arm64 app", "building")
+    for clock.now in range(101, 165):
+        lines.update("linux/arm64 app", f"{clock.now - 100} s")
+    lines.end("linux/arm64 app", "built")
+    assert said == [f"linux/arm64 app: {text}" for text in ("building", "30 s", "60 s", "built")]
+
+
+def test_each_thing_has_its_own_half_minute(clock):
+    said = []
+    lines = Lines(said.append, clock=clock)
+    lines.begin("a", "building")
+    clock.now += 20
+    lines.begin("b", "waiting")
+    clock.now += 10
+    lines.update("a", "30 s")
+    lines.update("b", "10 s")
+    lines.end("b", "")
+    assert said == ["a: building", "b: waiting", "a: 30 s"]
+
+
+def test_the_line_of_a_terminal_is_no_faster_than_eyes_and_gone_at_the_end(clock):
+    shown = []
+    line = LiveLine(shown.append, clock=clock)
+    line.begin("a", "building")
+    line.update("a", "0 s")
+    clock.now += 1
+    line.update("a", "1 s")
+    line.begin("b", "building")
+    line.end("b", "built in 3 s")
+    assert shown == ["dockerbin: a: building", "dockerbin: a: 1 s", "dockerbin: b: building", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "cut"),
+    [("abc", 3, "abc"), ("abcd", 3, "abc"), ("漢字", 3, "漢"), ("漢字", 4, "漢字"), ("", 0, "")],
+)
+def test_a_line_is_cut_at_the_width_of_the_terminal(text, width, cut):
+    assert _cut(text, width) == cut
