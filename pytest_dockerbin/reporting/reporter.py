@@ -20,6 +20,7 @@ from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.reporting.writing import Writing
 from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import Missing
 from pytest_dockerbin.suite import suite_of
@@ -41,7 +42,10 @@ def register(config: pytest.Config) -> None:
         delivery = Delivery(config, output) if output else None
         if delivery:
             plugins.register(delivery, "dockerbin-delivery")
-        plugins.register(Reporter(config, delivery), "dockerbin-reporter")
+        collector = Collector()
+        plugins.register(Reporter(config, delivery, collector), "dockerbin-reporter")
+        if suite_of(config).reports or suite_of(config).github_summary:
+            plugins.register(Writing(config, collector), "dockerbin-writing")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
 
 
@@ -51,14 +55,17 @@ class Reporter:
     Args:
         config: pytest's.
         delivery: writes what was tested, and has a line about it; None when that is not asked for.
+        collector: gets what the session did.
     """
 
-    def __init__(self, config: pytest.Config, delivery: Delivery | None) -> None:
+    def __init__(
+        self, config: pytest.Config, delivery: Delivery | None, collector: Collector
+    ) -> None:
         self._config = config
         self._delivery = delivery
         self._failures = 0
         self._notes = Notes()
-        self._collector = Collector()
+        self._collector = collector
 
     # -- while tests run --------------------------------------------------------------------------
 

@@ -35,7 +35,9 @@ LAYERS = (
         "invocation",
         "journal",
     }
-    | {"report", "report.model"}
+    | {"report", "report.model", "report.wording", "report.grid", "report.timeline"}
+    | {"report.exports", "report.templating"}
+    | {"report.document", "report.html", "report.markdown", "report.svg"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -60,7 +62,7 @@ LAYERS = (
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
-    | {"reporting.notes", "reporting.reporter"}
+    | {"reporting.notes", "reporting.reporter", "reporting.writing"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
@@ -88,6 +90,7 @@ OUTSIDE = {
         "runners.running",
     },
     "platformdirs": set(),
+    "jinja2": {"report.templating"},
     "elftools": {"inspection.elf"},
     "pefile": {"inspection.pe"},
     "macholib": {"inspection.macho"},
@@ -192,7 +195,17 @@ def loaded_by(code, *watched):
     return run.stdout.split()
 
 
-HEAVY = ("docker", "requests", "urllib3", "filelock", "ssl", "sqlite3", "platformdirs", "asyncio")
+HEAVY = (
+    "jinja2",
+    "docker",
+    "requests",
+    "urllib3",
+    "filelock",
+    "ssl",
+    "sqlite3",
+    "platformdirs",
+    "asyncio",
+)
 READERS = ("elftools", "pefile", "macholib")
 
 
