@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -337,3 +338,15 @@ def test_what_drives_a_terminal_or_a_reader_s_eyes_is_seen():
     assert shown("a\x1b[31mred\x1b[0m\u202eb\tc\n") == "ared\\u202eb\tc\n"
     assert line("a\n b") == "a b"
     assert shown("tëst 漢字") == "tëst 漢字"
+
+
+def test_the_wheel_has_what_reports_are_made_of():
+    """The templates are no modules: a packager may forget them."""
+    distribution = importlib.metadata.distribution("pytest-dockerbin")
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        pytest.skip("the checkout is installed, not a wheel")
+    names = {str(file) for file in distribution.files}
+    templates = ("report.html", "report.css", "report.js", "matrix.svg")
+    wanted = ["schema.json", *(f"templates/{name}" for name in templates)]
+    assert {f"pytest_dockerbin/report/{name}" for name in wanted} <= names
