@@ -264,7 +264,7 @@ def report(many=60, extra=()):
     )
 
 
-HOSTILE = "</script><img src=x onerror=alert(1)>|`@octocat ::error::\u202egnp.exe\x1b[2J\x07"
+HOSTILE = "</script><img src=x onerror=alert(1)>|`@octocat ::error::\u202egnp.exe\x1b[2J\x07\udcff"
 """What a stranger may call a test or a file, or print."""
 
 
