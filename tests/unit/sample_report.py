@@ -167,7 +167,7 @@ def builds():
             cached_steps=0,
             started=BEGUN + 45,
             timeline=(
-                StepRecord(name="[1/1] COPY probe /", started=0.1, seconds=0.3, emulated=False),
+                StepRecord(name="[1/1] COPY probe /", started=0.1, seconds=0.3),
                 StepRecord(name="exporting to client directory", started=0.4, seconds=0.2),
             ),
             files=(
