@@ -54,7 +54,7 @@ def suite(project):
 def test_a_session_of_three_platforms_is_told_in_every_format(suite):
     reports = [f"--dockerbin-report=out/report{suffix}" for suffix in FORMATS]
     where = [f"--dockerbin-platforms={','.join(PLATFORMS)}", "-o", "dockerbin_frontend=builtin"]
-    run = suite.run(*where, *reports)
+    run = suite.run(*where, "--dockerbin-no-cache", *reports)
     run.assert_outcomes(passed=5, failed=1, errors=3)
     folder = suite.pytester.path / "out"
     assert {each.suffix for each in folder.iterdir()} == set(FORMATS)
