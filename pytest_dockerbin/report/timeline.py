@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pytest_dockerbin.report.model import BuildReport
     from pytest_dockerbin.steps import StepRecord
 
-_TICKS = 6  # at most, beside 0
+_TICKS = 3  # at most, beside 0
 _NICE = (1, 2, 5)
 _MOST_STEPS = 200
 
 
 class Work(StrEnum):
-    """What a step's time went into."""
+    """What a step's time went into: programs of the Dockerfile, or fetching and copying."""
 
     EMULATED = "emulated"
     NATIVE = "native"
@@ -35,9 +35,9 @@ class Work(StrEnum):
             return cls.FAILED
         if step.cached:
             return cls.CACHED
-        if step.emulated is None:
-            return cls.OTHER
-        return cls.EMULATED if step.emulated else cls.NATIVE
+        if step.emulated:
+            return cls.EMULATED
+        return cls.NATIVE if "] RUN " in step.name and step.emulated is False else cls.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,8 @@ class Reporter:
             elif stop.skipped:  # at the test, wherever the skip was raised
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
-            setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
+            facts = {"cause": stop.cause, "first": first, "skipped": stop.skipped}
+            setattr(report, STOP, facts | {"reason": stop.reason})
         return report
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header

@@ -73,6 +73,9 @@ def test_a_session_of_three_platforms_is_told_in_every_format(suite):
         each: any(step["emulated"] for step in builds[each]["timeline"]) for each in PLATFORMS
     }
     assert emulated["linux/arm64"] is not emulated["linux/amd64"]
+    assert {t["reason"] for t in report["tests"] if t["platform"] == "linux/arm/v7"} == {
+        builds["linux/arm/v7"]["reason"]
+    }
     runs = [run for test in report["tests"] for run in test["runs"]]
     assert {run["stdout"] for run in runs if "echo" in run["args"]} == {"a", "b"}
 
