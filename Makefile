@@ -17,7 +17,7 @@ PYENV_BINS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-9]*/b
 export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench lint types docs engine engine-stop
+.PHONY: help demo test faults bench lint types docs engine engine-stop browser
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,9 +35,9 @@ demo: engine ## build and test examples/export-binaries for linux/amd64 and linu
 
 # The other engines are this project's own, and only root on Debian can start them. pytest's closing
 # line comes last: -qq leaves out tox's.
-test: engine ## run all tests, those with a real engine included
+test: engine browser ## run all tests, those with a real engine included
 	$(TOX) run -m unit -- $(ARGS)
-	$(TOX) run -e faults -- $(ARGS)
+	$(TOX) run -e faults,browser -- $(ARGS)
 	$(TOX) run -e integration-main,coverage -- $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		$(TOX) -qq run -e integration-classic,integration-floor -- $(ARGS); \
@@ -65,6 +65,9 @@ engine: $(READY) ## start a Docker Engine for the tests, unless Docker is there 
 
 engine-stop: $(READY) ## stop what "make engine" started
 	$(ENGINE) stop
+
+browser: $(READY) ## have Chromium for the tests of the HTML report
+	$(VENV)/bin/python tools/browser.py
 
 # ensurepip is what Debian leaves out of its python3 package.
 $(READY): Makefile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
+from pytest_dockerbin.report import FORMATS
 from pytest_dockerbin.runner_spec import read_runners
 from pytest_dockerbin.settings import (
     CacheMode,
@@ -126,6 +128,32 @@ def read_output(config: pytest.Config) -> Path | None:
         raise SettingsError(f"{found.source}: {str(folder)!r} is what {prebuilt.source} tests")
     check_output(folder, found.source)
     return folder
+
+
+def read_reports(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the files into which the session's report is to be written.
+
+    Raises:
+        SettingsError: one has no suffix of a known format, or is a folder.
+    """
+    found = _given(config, "report")
+    if found is None:
+        return ()
+    paths = [_folder(config, _Given(text, found.source)) for text in found.value]
+    for path in paths:
+        if path.suffix not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise SettingsError(f"{found.source}: {path.name!r} has none of the suffixes {known}")
+        if path.is_dir():
+            raise SettingsError(f"{found.source}: {str(path)!r} is a folder")
+    return tuple(dict.fromkeys(paths))
+
+
+def read_github_summary(config: pytest.Config) -> Path | None:
+    """Return the file that becomes the summary of a GitHub Actions job, if it is to have one."""
+    found = _given(config, "github-summary")
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(path) if path and (found is None or found.value) else None
 
 
 def read_build_defaults(config: pytest.Config) -> dict[str, Any]:

@@ -61,6 +61,19 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
             "as docker buildx build --output DIR does, with SHA256SUMS and dockerbin.json"
         ),
     ),
+    "report": (
+        "args",
+        {"action": "append", "metavar": "PATH"},
+        (
+            "after the tests, write what was built, run and tested into PATH: .html, .md, .svg or "
+            ".json; repeatable"
+        ),
+    ),
+    "github-summary": (
+        "bool",
+        None,
+        "add the report to the summary of a GitHub Actions job (default: true)",
+    ),
     "prebuilt": (
         "string",
         {"metavar": "DIR"},

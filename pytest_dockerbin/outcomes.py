@@ -37,6 +37,12 @@ class Stop:
     whole: str
     skipped: str | None = None
 
+    @property
+    def reason(self) -> str:
+        """The one line that is the same for all these tests."""
+        text = self.skipped if self.skipped is not None else self.whole
+        return text.partition("\n")[0].removeprefix("dockerbin: ")
+
     @classmethod
     def of(cls, call: pytest.CallInfo[None]) -> Stop | None:
         """Return what stopped a phase of a test, if it was something of ours."""

@@ -75,7 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
             suite_of(config)
         except SettingsError as error:
             usage_error(error)
-    if _is_xdist_controller(config) or options.given(config, "output"):
+    after = options.given(config, "output") or options.given(config, "report")
+    if _is_xdist_controller(config) or after:
         _use(config)
 
 

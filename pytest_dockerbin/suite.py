@@ -12,8 +12,10 @@ import pytest
 from pytest_dockerbin.build_settings import merged, read_settings, spec_of
 from pytest_dockerbin.configuration import (
     read_build_defaults,
+    read_github_summary,
     read_output,
     read_progress,
+    read_reports,
     read_selection,
     read_session_settings,
 )
@@ -134,6 +136,8 @@ class Suite:
         self.build_defaults: dict[str, Any] = read_build_defaults(config)
         self.output: Path | None = read_output(config)
         self.progress: Progress = read_progress(config)
+        self.reports: tuple[Path, ...] = read_reports(config)
+        self.github_summary: Path | None = read_github_summary(config)
         self.builds: dict[tuple[str, Platform], BuildReport] = {}
         self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False

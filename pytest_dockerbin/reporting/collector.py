@@ -68,7 +68,7 @@ class Collector:
             known,
             outcome=outcome if told and outcome else known.outcome,
             seconds=known.seconds + report.duration,
-            reason=_reason(report) if told else known.reason,
+            reason=(stop.get("reason") or _reason(report)) if told else known.reason,
             text=_text(report) if told else known.text,
             runs=(*known.runs, *map(run_from_json, note["runs"])),
         )

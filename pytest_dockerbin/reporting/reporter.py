@@ -21,6 +21,7 @@ from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.reporting.writing import Writing
 from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import Missing
 from pytest_dockerbin.suite import suite_of
@@ -46,6 +47,8 @@ def register(config: pytest.Config) -> None:
         plugins.register(Reporter(config, delivery, collector), "dockerbin-reporter")
         if not hasattr(config, "workerinput") and tracing.is_wanted():
             plugins.register(tracing.Tracing(collector), "dockerbin-tracing")
+        if suite_of(config).reports or suite_of(config).github_summary:
+            plugins.register(Writing(config, collector), "dockerbin-writing")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
 
 
@@ -119,7 +122,8 @@ class Reporter:
             elif stop.skipped:  # at the test, wherever the skip was raised
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
-            setattr(report, STOP, {"cause": stop.cause, "first": first, "skipped": stop.skipped})
+            facts = {"cause": stop.cause, "first": first, "skipped": stop.skipped}
+            setattr(report, STOP, facts | {"reason": stop.reason})
         return report
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header

@@ -105,6 +105,12 @@ def test_why_a_test_failed_or_was_skipped():
     assert (skipped.reason, skipped.text) == ("no engine", "")
 
 
+def test_what_stopped_several_tests_is_told_of_each_in_the_same_words():
+    later = phase("setup", "failed", longrepr="Failed: dockerbin: it broke; log: /tmp/log")
+    setattr(later, STOP, {"cause": "c", "first": False, "skipped": None, "reason": "it broke"})
+    assert outcome_of(later).reason == "it broke"
+
+
 def test_reasons_of_what_did_not_run_are_counted():
     collector = Collector()
     for name in ("a", "b"):

@@ -36,7 +36,9 @@ LAYERS = (
         "journal",
         "activity",
     }
-    | {"report", "report.model", "report.telemetry"}
+    | {"report", "report.model", "report.wording", "report.grid", "report.timeline"}
+    | {"report.exports", "report.telemetry", "report.templating"}
+    | {"report.document", "report.html", "report.markdown", "report.svg"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
@@ -61,8 +63,8 @@ LAYERS = (
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
-    | {"reporting.live"}
-    | {"reporting.notes", "reporting.reporter", "reporting.tracing"}
+    | {"reporting.live", "reporting.notes", "reporting.reporter", "reporting.tracing"}
+    | {"reporting.writing"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
@@ -91,6 +93,7 @@ OUTSIDE = {
     },
     "platformdirs": set(),
     "opentelemetry": {"report.telemetry"},
+    "jinja2": {"report.templating"},
     "elftools": {"inspection.elf"},
     "pefile": {"inspection.pe"},
     "macholib": {"inspection.macho"},
@@ -195,7 +198,17 @@ def loaded_by(code, *watched):
     return run.stdout.split()
 
 
-HEAVY = ("docker", "requests", "urllib3", "filelock", "ssl", "sqlite3", "platformdirs", "asyncio")
+HEAVY = (
+    "jinja2",
+    "docker",
+    "requests",
+    "urllib3",
+    "filelock",
+    "ssl",
+    "sqlite3",
+    "platformdirs",
+    "asyncio",
+)
 READERS = ("elftools", "pefile", "macholib")
 
 
