@@ -209,6 +209,9 @@ class Maker:
             ),
             watch=replace(self.watch, check=gauge.check, tell=tell),
         )
+        for warning in built.warnings:
+            line = f"{job.spec.label()}: {warning}"
+            self.warn(line, line)
         record = BuildRecord(
             seconds=built.seconds,
             steps=built.steps,

@@ -26,6 +26,7 @@ _EXCERPT = re.compile(
     r"^(?P<file>[^\n:]+):(?P<line>\d+)\n-{10,}\n(?P<text>.*?)\n-{10,}$", re.MULTILINE | re.DOTALL
 )
 _ERROR = re.compile(r"^ERROR: (?P<text>.*)\Z", re.MULTILINE | re.DOTALL)
+_ABOUT = re.compile(r"(failed to build: )?failed to solve: ")  # what every error begins with
 _BEGINNING = re.compile(r'\{\s*("|\}|\Z)')  # of an object, rather than of text in braces
 _TAIL = 20
 # bake puts the target's name first: [app build 2/4], [app internal], and [app] before other work
@@ -70,6 +71,7 @@ class BuildLog:
     Attributes:
         lines: how many lines of steps there were.
         tail: the last 20 of them.
+        warnings: what BuildKit's checks of the Dockerfile found.
     """
 
     def __init__(self, write: Callable[[str], None], redact: Callable[[str], str] = str) -> None:
@@ -82,6 +84,7 @@ class BuildLog:
         self._text: list[str] = []
         self.lines = 0
         self.tail: list[str] = []
+        self.warnings: list[str] = []
 
     def feed(self, text: str) -> None:
         """Take the next piece of the stream; it may end anywhere."""
@@ -163,7 +166,8 @@ class BuildLog:
     def error(self) -> str:
         """The error in buildx's words, on one line; all plain text where it gave no ``ERROR:``."""
         found = _ERROR.search(self.text)
-        return " ".join((found["text"] if found else self.text).split())
+        text = " ".join((found["text"] if found else self.text).split())
+        return _ABOUT.sub("", text, count=1) if _ABOUT.match(text) else text
 
     def _take(self) -> bool:
         """Take the first event or line out of the buffer; False while it is not whole."""
@@ -197,7 +201,14 @@ class BuildLog:
         for entry in event.get("logs") or ():
             self._log(entry)
         for warning in event.get("warnings") or ():
-            self._line(f"WARNING: {_data(warning, 'short').decode(errors='replace')}")
+            self._warning(warning)
+
+    def _warning(self, warning: dict[str, Any]) -> None:
+        """Keep what a check of the Dockerfile found: the rule, the line, the page about it."""
+        short = self._shown(_data(warning, "short").decode(errors="replace"))
+        self._line(f"WARNING: {short}")
+        url = warning.get("url")
+        self.warnings.append(f"{short}: {self._shown(url)}" if isinstance(url, str) else short)
 
     def _vertex(self, vertex: dict[str, Any]) -> None:
         digest = vertex.get("digest") or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -20,6 +21,7 @@ from pytest_dockerbin.configuration import (
     read_session_settings,
 )
 from pytest_dockerbin.errors import (
+    BuildError,
     DockerbinError,
     NotPrebuiltError,
     SettingsError,
@@ -39,7 +41,6 @@ from pytest_dockerbin.shipping import Export
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.selection import BuildMarks
@@ -231,6 +232,11 @@ class Suite:
         spec = asked.get(platform) or self.settings.runner_for(platform)
         return "" if spec.way is Way.AUTO else f"{spec}, from {spec.source}"
 
+    def builds_of(self, artifacts: Iterable[Artifact]) -> list[BuildReport]:
+        """Return what is told of the builds that exported them, each once."""
+        results = {str(artifact.tree.parent) for artifact in artifacts}
+        return [build for build in self.builds.values() if build.result in results]
+
     def runner_facts(self, platform: Platform) -> PlatformReport:
         """Return what runs a platform's programs, as far as that was decided by now."""
         runner = self.builder.known_runner(platform) if "builder" in self.__dict__ else None
@@ -373,10 +379,19 @@ class Suite:
         try:
             artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
         except DockerbinError as error:
-            self.builds[key] = begun.failed(error)
+            self.builds[key] = begun.failed(error, self._place(spec, error))
             raise
         self.builds[key] = begun.ended(artifact)
         return artifact
+
+    def _place(self, spec: BuildSpec, error: DockerbinError) -> tuple[str, int] | None:
+        """Return the Dockerfile, as seen from the rootdir, and its line that failed, if any did."""
+        if not isinstance(error, BuildError) or error.place is None:
+            return None
+        name, line = error.place
+        if isinstance(spec.dockerfile, Path):
+            name = os.path.relpath(spec.dockerfile, self._config.rootpath)
+        return name, line
 
     def _others(self, spec: BuildSpec, platform: Platform) -> list[Platform]:
         """Return the other platforms for which this session may want a build."""

@@ -46,6 +46,7 @@ class Built:
         ref: buildx's reference of it, or None.
         started: when it began, in seconds since the epoch.
         timeline: its steps.
+        warnings: what BuildKit's checks of the Dockerfile found.
     """
 
     seconds: float
@@ -54,6 +55,7 @@ class Built:
     ref: str | None
     started: float
     timeline: tuple[StepRecord, ...]
+    warnings: tuple[str, ...]
 
 
 def build(
@@ -149,6 +151,7 @@ def build(
             ref=_build_ref(spec, metadata),
             started=started_at,
             timeline=log.timeline(emulated),
+            warnings=tuple(log.warnings),
         )
 
 

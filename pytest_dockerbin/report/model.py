@@ -191,7 +191,7 @@ class BuildReport:
         error: the type of the error, or nothing.
         reason: its first line, or nothing.
         text: all of it for a person, or nothing.
-        place: the Dockerfile's name and the line that failed, or None.
+        place: the Dockerfile's path, as seen from the rootdir, and the line that failed, or None.
         result: the folder of its result in the session, on the machine that built it; or nothing.
     """
 
@@ -228,8 +228,8 @@ class BuildReport:
             error="interrupted",
         )
 
-    def failed(self, error: DockerbinError) -> Self:
-        """Return it with what it failed with."""
+    def failed(self, error: DockerbinError, place: tuple[str, int] | None = None) -> Self:
+        """Return it with what it failed with, and where in which Dockerfile."""
         told = replace(
             self,
             source="failed",
@@ -242,7 +242,7 @@ class BuildReport:
             ends = (step.started + step.seconds for step in error.steps)
             return replace(
                 told,
-                place=error.place,
+                place=place,
                 timeline=error.steps,
                 started=error.started,
                 seconds=max(ends, default=0.0),
@@ -267,6 +267,12 @@ class BuildReport:
             digest=artifact.digest,
             result=str(artifact.tree.parent),
         )
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether nothing had to be done for it: no step, or not even a build."""
+        done = self.steps - self.cached_steps
+        return self.source in ("reused", "prebuilt") or (self.source == "built" and done == 0)
 
     @property
     def title(self) -> str:

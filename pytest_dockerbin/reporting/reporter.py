@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.delivery import Delivery
-from pytest_dockerbin.errors import UnavailableError
+from pytest_dockerbin.errors import RunError, UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.plan import plan, plan_line
 from pytest_dockerbin.prebuilt import Prebuilt
-from pytest_dockerbin.report.model import OUTCOMES, BuildReport
+from pytest_dockerbin.report.grid import Grid
+from pytest_dockerbin.report.model import OUTCOMES, BuildReport, run_from_json
 from pytest_dockerbin.reporting import tracing
 from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
+from pytest_dockerbin.reporting.matrix import matrix
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.reporting.runs import everything, section
+from pytest_dockerbin.reporting.services import service, told
 from pytest_dockerbin.reporting.writing import Writing
 from pytest_dockerbin.selection import is_ours
 from pytest_dockerbin.settings import Missing
@@ -114,6 +120,9 @@ class Reporter:
         note = self._notes.of(item, suite_of(self._config))
         if note:
             setattr(report, NOTE, note)
+            self._tell_of_runs(report, call, note)
+            if report.when == "setup":
+                item.user_properties += self._properties(item, note)
         stop = Stop.of(call)
         if stop:
             first = not stop.skipped and suite_of(self._config).claim(f"cause-{stop.cause}")
@@ -125,6 +134,35 @@ class Reporter:
             facts = {"cause": stop.cause, "first": first, "skipped": stop.skipped}
             setattr(report, STOP, facts | {"reason": stop.reason})
         return report
+
+    def _tell_of_runs(
+        self, report: pytest.TestReport, call: pytest.CallInfo[None], note: dict[str, Any]
+    ) -> None:
+        runs = [run_from_json(run) for run in note["runs"]]
+        if runs and self._config.getoption("htmlpath", None):  # pytest-html's
+            from pytest_html import extras  # noqa: PLC0415
+
+            given = [*getattr(report, "extras", ()), extras.text(everything(runs), name="runs")]
+            report.extras = given  # type: ignore[attr-defined] # theirs too
+        told_already = call.excinfo is not None and call.excinfo.errisinstance(RunError)
+        if report.failed and not told_already:
+            about = section(runs)
+            report.sections += [about] if about else []
+
+    def _properties(self, item: pytest.Item, note: dict[str, Any]) -> list[tuple[str, object]]:
+        """Return what JUnit files say of a test."""
+        given = getattr(item, "funcargs", {}).values()
+        artifacts = [value for value in given if isinstance(value, Artifact)]
+        builds = suite_of(self._config).builds_of(artifacts)
+        runner = note["runner"] or {}
+        facts = {
+            "platform": note["platform"],
+            "runner": runner.get("runner"),
+            "emulated": str(runner["emulated"]).lower() if runner.get("runner") else None,
+            "digest": ", ".join(build.digest for build in builds),
+            "cached": str(all(build.is_cached for build in builds)).lower() if builds else None,
+        }
+        return [(f"dockerbin.{name}", value) for name, value in facts.items() if value]
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -175,10 +213,12 @@ class Reporter:
         return [*([header(self._config)] if late else []), *([planned] if planned else [])]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the section: a line for each platform, and what did not run."""
+        """Print the matrix, a line for each platform, and what did not run."""
+        report = self._collector.report()
+        self._tell_service(terminalreporter, report)
         if self._is_silent():
             return
-        report = self._collector.report()
+        self._write_matrix(terminalreporter, report)
         lines = [
             *self._platform_lines(report),
             *self._prebuilt_lines(report),
@@ -192,6 +232,26 @@ class Reporter:
             for line in lines:
                 terminalreporter.write_line(line)
 
+    def _tell_service(self, terminalreporter: pytest.TerminalReporter, report: Report) -> None:
+        """Tell the CI service of failed builds; with ``-q`` too, since nobody reads it here."""
+        its = service()
+        if its and not self._config.option.collectonly:
+            for line in told(report.builds, its):
+                terminalreporter.ensure_newline()
+                terminalreporter.write_line(line)
+
+    def _write_matrix(self, terminalreporter: pytest.TerminalReporter, report: Report) -> None:
+        everything = self._config.get_verbosity() > 0
+        width = shutil.get_terminal_size().columns
+        lines = matrix(Grid.of(report), width, everything=everything)
+        if lines:
+            terminalreporter.ensure_newline()
+            terminalreporter.section("dockerbin: tests x platforms")
+        for words in lines:
+            for text, colour in words:
+                terminalreporter.write(text, **({colour: True} if colour else {}))
+            terminalreporter.line("")
+
     def _is_silent(self) -> bool:
         return self._config.get_verbosity() < 0 or self._config.option.collectonly
 
@@ -200,10 +260,10 @@ class Reporter:
             builds = [build for build in report.builds if build.platform == each.platform]
             counts = report.counts(each.platform)
             words = [_counted(counts[name], name) for name in OUTCOMES if counts[name]]
-            told = "; ".join(filter(None, [*map(_build_words, builds), ", ".join(words)]))
+            tells = "; ".join(filter(None, [*map(_build_words, builds), ", ".join(words)]))
             suite = suite_of(self._config)
             platform = f"{each.platform} ({each.said})" if each.said else ""
-            yield f"{platform or described(each.platform, suite)}: {told}"
+            yield f"{platform or described(each.platform, suite)}: {tells}"
 
     def _prebuilt_lines(self, report: Report) -> Iterator[str]:
         folder = suite_of(self._config).settings.prebuilt

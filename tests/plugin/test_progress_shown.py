@@ -10,42 +10,14 @@ import sys
 
 import pytest
 
-DOCKER = """\
-#!{python} -IS
-import json, os, sys, time
-
-def tell(**facts):
-    print(json.dumps({{"vertexes": [{{"digest": "1", "name": "[build 1/1] RUN make", **facts}}]}}))
-    sys.stdout.flush()
-
-dest = next(w.partition("dest=")[2] for w in sys.argv if w.startswith("--output="))
-tell(started="2026-01-01T00:00:00Z")
-time.sleep(1)
-tell(started="2026-01-01T00:00:00Z", completed="2026-01-01T00:00:01Z")
-if os.path.exists("broken"):
-    sys.exit("ERROR: it is broken")
-os.mkdir(dest)
-with open(dest + "/text", "w") as file:
-    file.write("x" * 2048)
-"""
-
 PLATFORMS = "--dockerbin-platforms=linux/amd64,linux/arm64"
 
 
 @pytest.fixture
-def project(pytester, monkeypatch, tmp_path):
+def project(built_project, monkeypatch):
     """Three tests, of which one builds, with a docker that takes a second."""
-    outside = ("CI", "BUILD_NUMBER", "NO_COLOR", "FORCE_COLOR", "PYTEST_XDIST_WORKER")
-    for name in (*outside, "PYTEST_DOCKERBIN_PLATFORMS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))
-    docker = pytester.mkdir("bin") / "docker"
-    docker.write_text(DOCKER.format(python=sys.executable))
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
-    pytester.mkdir("app").joinpath("Dockerfile").write_text("FROM scratch\n")
-    pytester.makeini("[pytest]\ndockerbin_context = app\n")
-    pytester.makepyfile(
+    monkeypatch.setenv("FAKE_SECONDS", "1")
+    built_project.makepyfile(
         test_it="""
         def test_plain():
             print("what tests print")
@@ -57,7 +29,7 @@ def project(pytester, monkeypatch, tmp_path):
             pass
         """
     )
-    return pytester
+    return built_project
 
 
 def ours(lines):
@@ -122,8 +94,8 @@ def test_without_pytest_s_reporter_it_is_told_on_standard_error(project):
     assert ours(result.errlines) == WHILE
 
 
-def test_a_build_that_fails_is_said_to_have_failed(project):
-    project.path.joinpath("broken").touch()
+def test_a_build_that_fails_is_said_to_have_failed(project, monkeypatch):
+    monkeypatch.setenv("FAKE_BROKEN", "linux/amd64")
     result = project.runpytest_subprocess("--dockerbin-platforms=linux/amd64")
     assert ours(result.outlines)[2:4] == [WHILE[0], "dockerbin: linux/amd64 app/: failed"]
 

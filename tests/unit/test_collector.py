@@ -162,10 +162,10 @@ def test_a_build_travels_as_json(tmp_path):
     error = BuildError(
         "it failed", log_path=tmp_path / "log", place=("Dockerfile", 3), steps=(STEP,)
     )
-    failed = begun.failed(error)
+    failed = begun.failed(error, ("app/Dockerfile", 3))
     assert (failed.reason, failed.place, failed.timeline) == (
         "it failed",
-        ("Dockerfile", 3),
+        ("app/Dockerfile", 3),
         (STEP,),
     )
     assert BuildReport.from_json(failed.to_json()) == failed

@@ -474,7 +474,7 @@ def test_a_build_that_fails_for_another_reason_says_so(ask, docker):
     (docker / "refusal").write_text("ERROR: failed to solve: no space left on device\n")
     code, data = ask("native")
     assert code == 1
-    assert problems(data) == [f"build failed for {HOST}: failed to solve: no space left on device"]
+    assert problems(data) == [f"build failed for {HOST}: no space left on device"]
     assert "docker buildx prune" in data["problems"][0]["cure"]
 
 

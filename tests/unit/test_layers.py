@@ -63,8 +63,14 @@ LAYERS = (
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
-    | {"reporting.live", "reporting.notes", "reporting.reporter", "reporting.tracing"}
-    | {"reporting.writing"}
+    | {
+        "reporting.live",
+        "reporting.matrix",
+        "reporting.notes",
+        "reporting.reporter",
+        "reporting.tracing",
+    }
+    | {"reporting.matrix", "reporting.runs", "reporting.services", "reporting.writing"}
     | {"lifetimes", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )

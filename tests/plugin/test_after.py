@@ -1,0 +1,189 @@
+"""What is seen when the tests are over: the matrix, failures, and what machines get."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+PLATFORMS = "--dockerbin-platforms=linux/amd64,linux/arm64"
+
+
+@pytest.fixture
+def run(built_project):
+    """Run tests for two platforms, of which linux/arm64 can't be built."""
+
+    def run(tests, *args, broken="linux/arm64"):
+        built_project.makepyfile(test_it=f"import pytest\n\n{tests}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FAKE_BROKEN", broken)
+            patch.setenv("COLUMNS", "80")
+            return built_project.runpytest_subprocess(PLATFORMS, *args)
+
+    return run
+
+
+TESTS = """\
+@pytest.mark.parametrize("n", range(3))
+def test_numbers(dockerbin, n):
+    assert n != 1
+
+def test_fine(dockerbin_platform):
+    pass
+
+@pytest.mark.skip(reason="not today")
+def test_skipped(dockerbin):
+    pass
+"""
+
+MATRIX = """\
+                           linux/amd64  linux/arm64
+                               not run      not run
+test_it.py::test_numbers      FAIL 1/3    ERROR 3/3
+test_it.py::test_skipped          skip         skip
+build app/                    built N       failed"""
+
+
+def matrix_of(result):
+    heading = next(n for n, line in enumerate(result.outlines) if "tests x platforms" in line)
+    lines = result.outlines[heading + 1 :]
+    end = next(n for n, line in enumerate(lines) if line.startswith("==="))
+    return lines[:end]
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_the_matrix_has_what_is_not_fine(run, args):
+    found = matrix_of(run(TESTS, *args))
+    assert [line.split() for line in found[:-1]] == [
+        line.split() for line in MATRIX.splitlines()[:-1]
+    ]
+    assert found[-1].split()[:2] == ["build", "app/"]
+    assert found[-1].endswith("failed")
+    assert len({len(line) for line in found}) == 1  # columns stand below one another
+
+
+def test_with_v_it_has_everything(run):
+    found = matrix_of(run(TESTS, "-v"))
+    assert ["test_it.py::test_fine", "ok", "ok"] in [line.split() for line in found]
+
+
+@pytest.mark.parametrize("args", [("-q",), ("--collect-only",)])
+def test_there_is_none_in_a_quiet_run(run, args):
+    assert "tests x platforms" not in run(TESTS, *args).stdout.str()
+
+
+def test_there_is_none_where_all_is_fine(run):
+    result = run("def test_fine(dockerbin): pass", broken="")
+    result.assert_outcomes(passed=2)
+    assert "tests x platforms" not in result.stdout.str()
+
+
+def test_colours_repeat_the_words(run):
+    result = run(TESTS, "--color=yes")
+    assert "\x1b[31m     FAIL 1/3\x1b[0m" in result.stdout.str()
+
+
+@pytest.mark.parametrize("args", [(), ("-n4",)])
+def test_forty_tests_with_one_cause_are_read_in_a_minute(run, args):
+    tests = "\n".join(f"def test_{number}(dockerbin): pass" for number in range(40))
+    result = run(tests, *args)
+    result.assert_outcomes(passed=40, errors=40)
+    assert len(result.outlines) + len(result.errlines) < 120
+    assert result.stdout.str().count(">>> RUN make") == 1
+    assert any("... and 20 more tests that -v shows" in line for line in result.outlines)
+
+
+RUNS = """\
+import stat
+
+def test_run(dockerbin_platform, tmp_path):
+    from pytest_dockerbin import Binary
+    from pytest_dockerbin.runners.host import HostRunner
+    from pathlib import Path
+    runner = HostRunner(name="native", timeout=30.0, timeout_factor=1.0)
+    program = Binary(
+        path=Path("/bin/sh"), platform=dockerbin_platform, size=0, sha256="",
+        runner=lambda *_: runner,
+    )
+    program.run("-c", "exit 1")
+    result = program.run("-c", "echo '::error::no'; kill -SEGV $$", check={check})
+    assert result.returncode == 0
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_failing_test_tells_of_the_program_that_failed(run, args):
+    result = run(RUNS.format(check=False), "-k", "amd64", *args)
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines_random(
+        [
+            r"-+ dockerbin run: sh for linux/amd64 \(native\), SIGSEGV, \d+ ms -+",
+            r"argv:   \['/bin/sh', '-c', .*",
+            r"\| ::error::no",
+            "1 earlier run of this test did not end with exit code 0 either",
+        ]
+    )
+    assert not any(line.startswith("::error") for line in result.outlines)
+
+
+def test_what_an_error_tells_already_is_not_told_twice(run):
+    result = run(RUNS.format(check=True), "-k", "amd64")
+    result.assert_outcomes(failed=1)
+    assert "dockerbin run:" not in result.stdout.str()
+    assert result.stdout.str().count("| ::error::no") == 1
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_junit_files_have_properties(run, built_project, args):
+    run("def test_text(dockerbin): pass", "--junitxml=junit.xml", *args)
+    tree = ET.parse(built_project.path / "junit.xml")
+    found = {
+        case.get("name"): {each.get("name"): each.get("value") for each in case.iter("property")}
+        for case in tree.iter("testcase")
+    }
+    built = found["test_text[linux/amd64]"]
+    assert built["dockerbin.platform"] == "linux/amd64"
+    assert built["dockerbin.digest"].startswith("sha256:")
+    assert built["dockerbin.cached"] == "false"
+    assert found["test_text[linux/arm64]"] == {"dockerbin.platform": "linux/arm64"}
+
+
+def test_pytest_html_has_the_runs(run, built_project):
+    run(RUNS.format(check=False), "--html=report.html", "--self-contained-html", "-k", "amd64")
+    assert "runs" in (built_project.path / "report.html").read_text()
+
+
+GITHUB = (
+    "::error file=app/Dockerfile,line=2,title=build of app/ for linux/arm64::"
+    "build failed for linux/arm64: Dockerfile:2 "
+)
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",), ("-q",)])
+@pytest.mark.parametrize(
+    ("variable", "error", "fold"),
+    [
+        ("GITHUB_ACTIONS=true", GITHUB, ("::group::log of the build", "::endgroup::")),
+        (
+            "TF_BUILD=True",
+            "##vso[task.logissue type=error;sourcepath=app/Dockerfile;linenumber=2]build of app/",
+            ("##[group]log of the build", "##[endgroup]"),
+        ),
+        ("GITLAB_CI=true", None, ("\x1b[0Ksection_start:", "\x1b[0Ksection_end:")),
+    ],
+)
+def test_ci_services_are_told_once(run, monkeypatch, args, variable, error, fold):
+    monkeypatch.setenv(*variable.split("="))
+    result = run(TESTS, *args)
+    lines = result.stdout.str().split("\n")
+    if error:
+        assert sum(line.startswith(error) for line in lines) == 1
+    first, last = (n for n, line in enumerate(lines) if line.startswith(fold))
+    # GitLab's title comes behind a carriage return, which is read as a line's end here
+    folded = [line for line in lines[first + 1 : last] if not line.startswith("\x1b[0Klog of")]
+    assert any("RUN make" in line for line in folded)
+    assert all(line.startswith("| ") for line in folded)
+
+
+def test_elsewhere_nobody_is_told(run):
+    assert "::" not in [line[:2] for line in run(TESTS).outlines]
