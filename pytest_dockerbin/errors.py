@@ -552,8 +552,28 @@ class StoreError(DockerbinError):
         return cls(
             f"the export for {platform} can't be written: {error.strerror or error}, "
             f"{str(place)!r}{inside} ({free} MiB free)",
-            hint="free space there, or name another folder: --dockerbin-cache-dir=DIR",
+            hint=_MAKE_SPACE,
         )
+
+    @classmethod
+    def full_disk(cls, platform: str, folder: Path, free: int) -> Self:
+        """The disk of ``folder`` has only ``free`` bytes left while something is exported to it."""
+        return cls(
+            f"the export for {platform} was ended: {_left(folder, free)}",
+            hint=_MAKE_SPACE,
+        )
+
+
+_MAKE_SPACE = "free space there, or name another folder: --dockerbin-cache-dir=DIR"
+
+
+def advice_for_full_disk(folder: Path, free: int) -> str:
+    """Return the hint for a build whose export failed with ``free`` bytes left on its disk."""
+    return f"{_left(folder, free)}: {_MAKE_SPACE}"
+
+
+def _left(folder: Path, free: int) -> str:
+    return f"only {free // 1024**2} MiB are left on the disk of {str(folder)!r}"
 
 
 class UntrustedStoreError(StoreError):

@@ -13,7 +13,13 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.errors import ArtifactError, EmptyExportError, WrongPlatformError
+from pytest_dockerbin.errors import (
+    ArtifactError,
+    EmptyExportError,
+    StoreError,
+    WrongPlatformError,
+    advice_for_full_disk,
+)
 from pytest_dockerbin.executables import expected_for, is_format_of, read_executable
 from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.settings import Limits
@@ -21,6 +27,7 @@ from pytest_dockerbin.settings import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_dockerbin.errors import BuildError
     from pytest_dockerbin.executables import Executable
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import Verify
@@ -80,18 +87,33 @@ class Gauge:
         """Do nothing while the export is within its limits.
 
         Raises:
-            ArtifactError: it is too large already, or the disk is nearly full.
+            ArtifactError: it is too large already.
+            StoreError: the disk is nearly full.
         """
         if self._before is None:
             return
         now = os.statvfs(self._tree.parent)
-        free = now.f_bavail * now.f_frsize
-        if free < _FREE_FLOOR and now.f_bavail < self._before.f_bavail:
-            raise self._too_much(f"only {free // 2**20} MiB are left on the disk")
+        if self._is_full(self._before, now):
+            raise StoreError.full_disk(self._platform, self._tree.parent, _free(now))
         gone = (self._before.f_bfree - now.f_bfree) * now.f_frsize
         used = self._before.f_ffree - now.f_ffree
         if gone > self._limits.size or used > self._limits.files:
             self._count()
+
+    def explain(self, error: BuildError) -> None:
+        """Name a full disk in the error of a build of which no step failed.
+
+        BuildKit's client keeps it to itself: "error from receiver: context canceled".
+        """
+        if self._before is None or error.place is not None:
+            return
+        now = os.statvfs(self._tree.parent)
+        if self._is_full(self._before, now):
+            error.hint = advice_for_full_disk(self._tree.parent, _free(now))
+
+    @staticmethod
+    def _is_full(before: os.statvfs_result, now: os.statvfs_result) -> bool:
+        return _free(now) < _FREE_FLOOR and now.f_bavail < before.f_bavail
 
     def _count(self) -> None:
         size = files = 0
@@ -107,6 +129,10 @@ class Gauge:
 
     def _too_much(self, what: str) -> ArtifactError:
         return ArtifactError.too_much(self._platform, what)
+
+
+def _free(facts: os.statvfs_result) -> int:
+    return facts.f_bavail * facts.f_frsize
 
 
 class _Walk:

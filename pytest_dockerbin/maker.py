@@ -11,7 +11,7 @@ from pytest_dockerbin.buildx.build import build
 from pytest_dockerbin.buildx.command import ATTESTATION
 from pytest_dockerbin.buildx.process import Timeouts
 from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
-from pytest_dockerbin.errors import CacheMissError, DockerbinError, StoreError
+from pytest_dockerbin.errors import BuildError, CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.manifest import ARCHIVE, BuildRecord, Manifest
@@ -198,17 +198,21 @@ class Maker:
         is_tree = job.spec.exporter == "local"
         if not is_tree:
             tree.mkdir()
-        built = build(
-            job.spec,
-            job.platform,
-            options=options,
-            dest=tree if is_tree else tree / ARCHIVE,
-            log_path=log_path,
-            timeouts=Timeouts(
-                total=self.settings.build_timeout, silence=self.settings.silence_timeout
-            ),
-            watch=replace(self.watch, check=gauge.check, tell=tell),
-        )
+        try:
+            built = build(
+                job.spec,
+                job.platform,
+                options=options,
+                dest=tree if is_tree else tree / ARCHIVE,
+                log_path=log_path,
+                timeouts=Timeouts(
+                    total=self.settings.build_timeout, silence=self.settings.silence_timeout
+                ),
+                watch=replace(self.watch, check=gauge.check, tell=tell),
+            )
+        except BuildError as error:
+            gauge.explain(error)
+            raise
         for warning in built.warnings:
             line = f"{job.spec.label()}: {warning}"
             self.warn(line, line)

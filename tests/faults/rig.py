@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -315,12 +316,16 @@ class Strace:
         return said
 
 
-def calls_of(bench, call, **given):
-    """Run a session under strace; return the numbers of its calls that touch the cache folder."""
+def calls_of(bench, call=None, **given):
+    """Run a session under strace; return the numbers of its calls that touch the cache folder.
+
+    Without a call, return how many calls of each name do.
+    """
     listing = bench.folder / f"strace-{call}"
     session = bench.session(**given)
     # descriptors as paths, so that a write to the store is told from one to a pipe
-    strace = Strace(session.pid, "-y", "-s", "256", "-e", f"trace={call}", "-o", str(listing))
+    traced = ["-e", f"trace={call}"] if call else []
+    strace = Strace(session.pid, "-y", "-s", "256", *traced, "-o", str(listing))
     session.go()
     result = session.result()
     session.close()
@@ -328,7 +333,9 @@ def calls_of(bench, call, **given):
     bench.sessions.remove(session)
     assert result is not None
     assert "files" in result, result
-    lines = [line for line in listing.read_text().splitlines() if re.match(rf"{call}\(", line)]
+    lines = [line for line in listing.read_text().splitlines() if re.match(r"\w+\(", line)]
+    if call is None:
+        return Counter(line.partition("(")[0] for line in lines if str(bench.cache) in line)
     return [number for number, line in enumerate(lines, 1) if str(bench.cache) in line]
 
 

@@ -9,6 +9,7 @@ ends it before, when it ends. Only the standard library: it is started with ``py
 # ruff: noqa: PTH100, PTH101, PTH103, PTH105, PTH109, PTH110, PTH115, PTH118, PTH119, PTH120, PTH123, PTH208, PTH211
 import base64
 import csv
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -304,8 +305,15 @@ def main():
         end(0)
     with open(f"{HERE}/plan.json", encoding="utf-8") as file:
         plan = json.load(file)
-    for action, value in plan["builds"].get(str(number), plan["default"]):
-        ACTIONS[action](value)
+    try:
+        for action, value in plan["builds"].get(str(number), plan["default"]):
+            ACTIONS[action](value)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # BuildKit's client says no more either
+        say("ERROR: failed to build: failed to solve: error from receiver: context canceled\n")
+        end(1)
     end(0)
 
 

@@ -8,6 +8,7 @@ import socket
 import stat
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import elf as make
 import pytest
@@ -15,8 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linked import SHT_NOBITS, SHT_PROGBITS, Linked
 
-from pytest_dockerbin.errors import ArtifactError, DockerbinError, WrongPlatformError
-from pytest_dockerbin.export import seal
+from pytest_dockerbin.errors import (
+    ArtifactError,
+    BuildError,
+    DockerbinError,
+    StoreError,
+    WrongPlatformError,
+)
+from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.settings import Limits
 
@@ -570,3 +577,54 @@ def test_a_terminal_escape_in_a_loader_s_name_does_not_reach_the_message(tree):
     with pytest.raises(DockerbinError) as caught:
         sealed(tree, verify="static")
     assert caught.value.summary.isprintable()
+
+
+# -- a full disk ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gauge(tmp_path, monkeypatch):
+    """A gauge, and a way to say how many blocks of 1 MiB its disk has left."""
+    left = {"blocks": 1000}
+
+    def statvfs(_):
+        return SimpleNamespace(
+            f_bavail=left["blocks"], f_bfree=left["blocks"], f_frsize=2**20, f_ffree=10**6
+        )
+
+    monkeypatch.setattr("os.statvfs", statvfs)
+    return Gauge(tmp_path / "tree", AMD64, Limits()), left
+
+
+def test_an_export_that_nearly_fills_its_disk_is_ended(gauge, tmp_path):
+    measure, left = gauge
+    measure.check()
+    left["blocks"] = 63
+    with pytest.raises(StoreError) as caught:
+        measure.check()
+    assert caught.value.summary == (
+        "the export for linux/amd64 was ended: only 63 MiB are left on the disk of "
+        f"{str(tmp_path)!r}"
+    )
+
+
+def test_a_disk_that_was_nearly_full_before_is_nobody_s_fault(gauge, tmp_path):
+    _, left = gauge
+    left["blocks"] = 63
+    Gauge(tmp_path / "tree", AMD64, Limits()).check()
+
+
+def test_a_full_disk_explains_a_failed_export_and_no_failed_step(gauge, tmp_path):
+    measure, left = gauge
+    canceled = BuildError("build failed: error from receiver: context canceled")
+    step = BuildError("build failed: RUN make", hint="as it was", place=("Dockerfile", 1))
+    measure.explain(canceled)
+    assert canceled.hint is None
+    left["blocks"] = 0
+    for error in (canceled, step):
+        measure.explain(error)
+    assert canceled.hint == (
+        f"only 0 MiB are left on the disk of {str(tmp_path)!r}: free space there, or name another "
+        "folder: --dockerbin-cache-dir=DIR"
+    )
+    assert step.hint == "as it was"
