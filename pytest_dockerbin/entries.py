@@ -158,10 +158,12 @@ class Entries:
                 folder.rename(trash)
             delete(trash)
 
-    def lock(self, key: str, what: str, waiting: Waiting) -> AbstractContextManager[None]:
-        """Return the lock under which the entry of ``key`` is made."""
+    def lock(
+        self, key: str, what: str, waiting: Waiting, *, log: Path | None = None
+    ) -> AbstractContextManager[None]:
+        """Return the lock under which the entry of ``key`` is made; for ``log`` see `hold`."""
         self._lock_path(key).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return hold(self._lock_path(key), what, waiting)
+        return hold(self._lock_path(key), what, waiting, log=log)
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield every entry, whole or not; one that vanishes meanwhile is left out."""

@@ -11,11 +11,13 @@ import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
+from pytest_dockerbin.tables import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,13 +47,14 @@ class Waiting:
 
 
 @contextmanager
-def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
+def hold(path: Path, what: str, waiting: Waiting, *, log: Path | None = None) -> Iterator[None]:
     """Hold the lock at ``path`` inside the ``with`` block; wait for whoever holds it.
 
     Args:
         path: the lock file, made when it is not there.
         what: what the lock is for, in the line that is said while waiting.
         waiting: how to wait.
+        log: where those who wait can read what the holder does.
 
     Raises:
         StoppedError: the session was stopped while this waited.
@@ -60,7 +63,7 @@ def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
     """
     from filelock import Timeout  # noqa: PLC0415 (17-28 ms; only where builds are)
 
-    lock = file_lock(path)
+    lock = file_lock(path, log)
     started = time.monotonic()
     said = False
     try:
@@ -74,11 +77,13 @@ def hold(path: Path, what: str, waiting: Waiting) -> Iterator[None]:
             except Timeout:
                 if waiting.stopped():
                     raise StoppedError.while_waiting(what) from None
-                holder = _holder(path)
+                holder, its_log = _holder(path)
                 if time.monotonic() >= started + waiting.limit:
                     raise BuildTimeoutError.while_waiting(what, holder, waiting.limit) from None
-                tell = waiting.activity.update if said else waiting.activity.begin
-                tell(what, f"waiting for {holder}")
+                if said:
+                    waiting.activity.update(what, f"waiting for {holder}")
+                else:
+                    waiting.activity.begin(what, f"waiting for {holder}{its_log}")
                 said = True
     finally:
         if said:
@@ -100,8 +105,8 @@ def is_held(path: Path) -> bool:
         return True
 
 
-def file_lock(path: Path) -> FileLock:
-    """Return the lock at ``path``, not yet acquired."""
+def file_lock(path: Path, log: Path | None = None) -> FileLock:
+    """Return the lock at ``path``, not yet acquired; its holder names ``log`` to those who wait."""
     from filelock import FileLock  # noqa: PLC0415
 
     return FileLock(
@@ -111,25 +116,27 @@ def file_lock(path: Path) -> FileLock:
         fallback_to_soft=False,  # a marker file in a lock's place would follow other rules
         preserve_lock_file=True,  # an unlinked lock lets a second holder in
         poll_interval=0.1,
-        on_acquired=_sign,
+        on_acquired=partial(_sign, log),
     )
 
 
-def _sign(descriptor: int) -> None:
-    """Write who holds the lock, for those who wait."""
+def _sign(log: Path | None, descriptor: int) -> None:
+    """Write who holds the lock, for those who wait, and on a second line where its log is."""
     os.ftruncate(descriptor, 0)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     words = (os.getpid(), socket.gethostname(), f"{time.time():.0f}", worker)
-    os.pwrite(descriptor, " ".join(map(str, words)).encode(), 0)
+    os.pwrite(descriptor, os.fsencode(f"{' '.join(map(str, words))}\n{log or ''}"), 0)
 
 
-def _holder(path: Path) -> str:
-    """Describe the holder by what it wrote; it may be about to change."""
+def _holder(path: Path) -> tuple[str, str]:
+    """Describe the holder and its log by what it wrote; it may be about to change."""
     try:
-        pid, host, since, *worker = path.read_text().split()
+        who, _, log = os.fsdecode(path.read_bytes()).partition("\n")
+        pid, host, since, *worker = who.split()
         seconds = max(0, int(time.time()) - int(since))
     except (OSError, ValueError):
-        return "another process"
+        return "another process", ""
     name = worker[0] if worker else f"process {pid}"
     elsewhere = "" if host == socket.gethostname() else f" on {host}"
-    return f"{name}{elsewhere} (pid {pid}), which has it since {seconds // 60}:{seconds % 60:02}"
+    told = f"{name}{elsewhere} (pid {pid}), which has it since {seconds // 60}:{seconds % 60:02}"
+    return told, f" (log {plain(log)})" if log else ""

@@ -95,6 +95,10 @@ class Maker:
             return self._build_unless_forbidden(folder, job, key)
         return self._build_and_store(self.entries, key, inputs, folder, job)
 
+    def log_path(self, job: Job) -> Path:
+        """Return where the log of a job's build is, or would be."""
+        return self.log_dir / f"{job.name}.log"
+
     def _copy(self, prebuilt: Prebuilt, folder: Path, job: Job) -> Manifest:
         """Take what was built elsewhere, and trust it no more than a build."""
         began = time.monotonic()
@@ -143,7 +147,7 @@ class Maker:
         """Build under the entry's lock, so that two sessions with the same inputs build once."""
         manifest = None
         try:
-            with entries.lock(key, str(job), self.waiting):
+            with entries.lock(key, str(job), self.waiting, log=self.log_path(job)):
                 manifest = self._reuse(entries, key, folder, job)
                 if manifest is None:
                     damaged = entries.has(key) and not job.wants_fresh
@@ -165,7 +169,7 @@ class Maker:
             line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
             self.warn(line, line)
         tree = folder / "tree"
-        log_path = self.log_dir / f"{job.name}.log"
+        log_path = self.log_path(job)
         self.hooks.build_started(job.spec, job.platform)
         told = "failed"
         self.activity.begin(str(job), f"building (log {log_path})")

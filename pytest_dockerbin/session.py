@@ -385,7 +385,8 @@ class Builder:
         if missing:
             return missing
         try:
-            folder = self.store.once(_result(job), self._made(job), what=str(job))
+            log = self._maker.log_path(job)
+            folder = self.store.once(_result(job), self._made(job), what=str(job), log=log)
             outcome = _read_outcome(folder)
         except DockerbinError as error:  # of waiting: what making it raised is in the outcome
             return error

@@ -111,12 +111,20 @@ class SessionStore:
                 hint=_HINT,
             ) from error
 
-    def once(self, name: str, make: Callable[[Path], None], *, what: str = "") -> Path:
+    def once(
+        self,
+        name: str,
+        make: Callable[[Path], None],
+        *,
+        what: str = "",
+        log: Path | None = None,
+    ) -> Path:
         """Return the folder of a result, making it if no process of the session has.
 
         Args:
             name: the result's name; a plain file name.
             what: what a person calls it, for the line that is said while waiting.
+            log: where those who wait can read how far it is.
             make: fills the empty folder that it gets. Called in at most one process at a time; if
                 it raises, nothing is kept and the next asker calls its own.
 
@@ -127,21 +135,21 @@ class SessionStore:
         result = self.path / "results" / name
         if result.is_dir():
             return result
-        with self.making(name, what or name) as folder:
+        with self.making(name, what or name, log) as folder:
             if not result.is_dir():
                 make(folder)
                 folder.rename(result)
         return result
 
     @contextmanager
-    def making(self, name: str, what: str) -> Iterator[Path]:
+    def making(self, name: str, what: str, log: Path | None = None) -> Iterator[Path]:
         """Hold a result's lock and give an empty folder for what will be part of it.
 
         Raises:
             StoppedError: the session was stopped while another process held the lock.
         """
         with (
-            hold(self.path / "locks" / f"{name}.lock", what, self.waiting),
+            hold(self.path / "locks" / f"{name}.lock", what, self.waiting, log=log),
             self._staging(name) as folder,
         ):
             yield folder

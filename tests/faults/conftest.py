@@ -81,6 +81,7 @@ class Trials:
     def __init__(self):
         self.tried = 0
         self.failures = []
+        self.seconds = []
         self.notes = []
 
     def hold(self, condition, message="did not hold"):
@@ -92,6 +93,14 @@ class Trials:
     def note(self, text):
         """Say something of the row in the table."""
         self.notes.append(text)
+
+    def took(self, seconds):
+        """Keep how long something took: told in the table, but never a reason to fail."""
+        self.seconds.append(seconds)
+
+    def note_longest(self, what, limit):
+        """Tell the longest time beside the one that the row allows on a quiet machine."""
+        self.note(f"{what}: at most {max(self.seconds):.2f} s (the row's limit: {limit:g} s)")
 
 
 @pytest.fixture

@@ -253,15 +253,26 @@ def _live(conn, environment, given):
         conn.send({"traceback": traceback.format_exc()})
 
 
-def build_once(*, context, session=None, platform="linux/amd64", others=(), **settings):
-    """Build in a session, and return what a test would have seen."""
+def build_once(*, context, session=None, platform="linux/amd64", others=(), heard=None, **settings):
+    """Build in a session, and return what a test would have seen.
+
+    What is said is also written to the file ``heard`` at once, each line with its time.
+    """
     said, warned = [], []
+    began, worked = time.monotonic(), time.process_time()
+
+    def say(line):
+        said.append(line)
+        if heard:
+            with Path(heard).open("a") as file:
+                file.write(f"{time.monotonic() - began:.3f} {line}\n")
+
     settings["cache"] = CacheMode(settings.get("cache", "reuse"))
     spec = BuildSpec(context=context, dockerfile=context / "Dockerfile", verify=False)
     result = {"said": said, "warned": warned}
     try:
         with Builder(
-            Settings(**settings), session=session, activity=Lines(said.append), warn=warned.append
+            Settings(**settings), session=session, activity=Lines(say), warn=warned.append
         ) as builder:
             wanted = [Platform.parse(other) for other in others]
             artifact = builder.build(spec, Platform.parse(platform), others=wanted)
@@ -273,6 +284,8 @@ def build_once(*, context, session=None, platform="linux/amd64", others=(), **se
             result["seconds"] = artifact.build.seconds
     except DockerbinError as error:
         result |= {"error": type(error).__name__, "report": error.report()}
+    result["share"] = (time.process_time() - worked) / (time.monotonic() - began)
+    result["at"] = time.monotonic()
     return result
 
 
@@ -378,13 +391,13 @@ class Project:
     def tests(self, text, name="test_it.py"):
         (self.folder / name).write_text(text)
 
-    def start(self, *args, **env):
-        """Start pytest as the leader of a process group, as a shell does."""
+    def start(self, *args, before=(), **env):
+        """Start pytest, behind another command, as the leader of a process group: as shells do."""
         environment = self.bench.docker.environment(
             PYTEST_DOCKERBIN_CACHE_DIR=str(self.bench.cache), TMPDIR=str(self.bench.tmp), **env
         )
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *args],
+            [*before, sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *args],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -18,20 +18,26 @@ import pytest
 from rig import lives, wait_until
 
 ONE = "def test_it(dockerbin): pass\n"
+FOUR = "\n".join(f"def test_{number}(dockerbin): pass" for number in range(4))
 GONE = 5.0  # seconds after which no process may be left, as the table says
 
 
-def ends_without_traces(bench, docker, trial, what):
-    """Hold a session that was ended to leaving no docker client, no staging and no lock."""
-    try:
-        wait_until(lambda: not docker.living(), "no docker client is left", GONE)
-        trial.hold(True)
-    except AssertionError as error:
-        trial.hold(False, f"{what}: {error}")
-    with suppress(AssertionError):
-        wait_until(lambda: not staging(bench), "no staging is left", GONE)
-    trial.hold(not staging(bench), f"{what}: staging left: {staging(bench)}")
+def traces_of(bench, docker):
+    """Return what a session left that was ended: a docker client, staging; empty for nothing."""
+    left = []
+    for what, look in (("docker", docker.living), ("staging", lambda: staging(bench))):
+        with suppress(AssertionError):
+            wait_until(lambda look=look: not look(), f"no {what} is left", GONE)
+        if found := look():
+            left.append(f"{what} left: {found}")
     docker.kill()
+    return ", ".join(left)
+
+
+def ends_without_traces(bench, docker, trial, what):
+    """Hold a session that was ended to leaving no docker client and no staging."""
+    left = traces_of(bench, docker)
+    trial.hold(not left, f"{what}: {left}")
 
 
 def staging(bench):
@@ -42,38 +48,47 @@ def staging(bench):
 
 # 0: SIGINT to the whole group, as a terminal does; 1: to the controller alone, as CI services do
 @pytest.mark.fault("F17", "Ctrl-C: exit code 2, no docker client, no staging, lock free")
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 4])
 @pytest.mark.parametrize("to_group", [True, False], ids=["group", "controller"])
 def test_an_interrupt_ends_the_build_and_the_session(
     bench, project, docker, trial, times, workers, to_group
 ):
     docker.plan(("log", ["begun"]), ("sleep", 300))
-    project.tests(ONE)
+    project.tests(FOUR)  # with workers: one builds, the others wait for it
     for number in range(times(20)):
         docker.forget()
         run = project.start("--dockerbin-cache=reuse", *([f"-n{workers}"] if workers else []))
         wait_until(docker.builds, "the build begins")
         time.sleep(random.Random(number).uniform(0, 0.3))
+        began = time.monotonic()
         (os.killpg if to_group else os.kill)(run.pid, signal.SIGINT)
         code, said = project.end(run)
+        trial.took(time.monotonic() - began)
         trial.hold(code == 2, f"exit code {code}: {said}")
         trial.hold("KeyboardInterrupt" in said or "Interrupted" in said, f"not said: {said}")
         trial.hold(not docker.ended(), "docker came to its natural end")
         ends_without_traces(bench, docker, trial, f"-n{workers}")
+    target = "the group" if to_group else "the controller"
+    trial.note_longest(
+        f"{target}, -n{workers}: to the prompt", 10 if workers and not to_group else 5
+    )
     docker.plan()
     trial.hold(project.run("--dockerbin-cache=reuse")[0] == 0, "the next session does not pass")
 
 
-@pytest.mark.fault("F18", "SIGTERM, SIGKILL to pytest, controller, worker: no process after 5 s")
+ENDED = pytest.mark.fault("F18", "SIGTERM, SIGKILL to pytest, controller, worker: 0 left after 5 s")
+STUBBORN = pytest.mark.fault("F18", "the same, and docker ignores SIGTERM")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["TERM", "KILL"])
 @pytest.mark.parametrize(
     ("target", "stubborn"),
     [
-        ("pytest", False),
-        ("controller", False),
-        ("worker", False),
-        ("pytest", True),
-        ("controller", True),
+        pytest.param("pytest", False, marks=ENDED),
+        pytest.param("controller", False, marks=ENDED),
+        pytest.param("worker", False, marks=ENDED),
+        pytest.param("pytest", True, marks=STUBBORN),
+        pytest.param("controller", True, marks=STUBBORN),
     ],
 )
 def test_a_killed_session_leaves_no_docker_client(
@@ -87,14 +102,16 @@ def test_a_killed_session_leaves_no_docker_client(
     ]
     docker.plan(*([("ignore_term", True)] if stubborn else []), *actions)
     project.tests(ONE)
-    for turn in range(times(10)):
+    for turn in range(times(50 if stubborn else 10)):
         docker.forget()
         run = project.start("--dockerbin-cache=reuse", *([] if target == "pytest" else ["-n1"]))
         wait_until(lambda: any("child" in call for call in docker.calls()), "the build begins")
         time.sleep(random.Random(turn).uniform(0, 0.2))
         began = frozenset(docker.living())
         victims = project.processes(run)
+        at = time.monotonic()
         os.kill(victims[1] if target == "worker" else victims[0], number)
+        left = ""
         try:
             # a worker's successor builds again: what the killed one had started must be gone
             wait_until(
@@ -102,16 +119,19 @@ def test_a_killed_session_leaves_no_docker_client(
                 f"{target}: docker {began} is gone",
                 GONE,
             )
-            trial.hold(True)
+            trial.took(time.monotonic() - at)
         except AssertionError as error:
-            trial.hold(False, error)
+            left = str(error)
         if target == "worker":
             os.kill(run.pid, signal.SIGKILL)
         for pid in victims[1:]:
             wait_until(lambda pid=pid: not lives(pid), "the worker is gone")
         run.kill()
         project.end(run)
-        ends_without_traces(bench, docker, trial, f"{target}, signal {number}")
+        left = left or traces_of(bench, docker)
+        trial.hold(not left, f"{target}, signal {number}: {left}")
+    if trial.seconds:
+        trial.note_longest(f"{target}, {number.name}: until docker was gone", GONE)
 
 
 @pytest.mark.fault("F19", "a worker dies while it builds: another one builds, the session ends")
@@ -123,16 +143,20 @@ def test_another_worker_builds_where_one_died(bench, project, docker, trial, tim
     for turn in range(times(10)):
         docker.plan(builds=[[("log", ["begun"]), ("sleep", 300)]])
         docker.forget()
-        run = project.start("-n3", "--dist=load")
+        run = project.start("-n4", "--dist=load")
         (build,) = wait_until(docker.builds, "the build begins")
         time.sleep(random.Random(turn).uniform(0, 0.3))
         workers = project.processes(run)[1:]
         (maker,) = [pid for pid in workers if parent_of(build["pid"]) == pid]
+        began = time.monotonic()
         os.kill(maker, signal.SIGKILL)
         code, said = project.end(run)
-        trial.hold(len(docker.builds()) == 2, f"{len(docker.builds())} docker calls: {said}")
-        trial.hold(code in (0, 1) and "passed" in said, said)
-        ends_without_traces(bench, docker, trial, "worker")
+        trial.took(time.monotonic() - began)
+        calls = len(docker.builds())
+        right = calls == 2 and code in (0, 1) and "passed" in said
+        left = traces_of(bench, docker)
+        trial.hold(right and not left, f"{calls} docker calls, {left}: {said}")
+    trial.note_longest("from the kill to the session's end", 30)
 
 
 def parent_of(pid):
@@ -165,11 +189,11 @@ def test_the_first_failure_ends_the_build_of_another_worker(
         begun.unlink(missing_ok=True)
         docker.forget()
         code, said = project.run("-n2", "-x", "--dist=loadfile")
-        trial.hold(
-            docker.builds() and not docker.ended(), f"docker came to its natural end: {said}"
-        )
-        trial.hold(code in (1, 2), f"exit code {code}: {said}")
-        ends_without_traces(bench, docker, trial, "-x")
+        trial.took(time.time() - begun.stat().st_mtime)
+        cut = docker.builds() and not docker.ended()
+        left = traces_of(bench, docker)
+        trial.hold(cut and code in (1, 2) and not left, f"exit code {code}, {left}: {said}")
+    trial.note_longest(f"a {talk} build: from the failure to the end", 5)
 
 
 HANGS = {
@@ -186,7 +210,11 @@ HANGS = {
 @pytest.mark.parametrize("how", HANGS)
 def test_a_build_that_hangs_is_ended(bench, docker, trial, how):
     docker.plan(*HANGS[how])
+    began = time.monotonic()
     result = bench.run(silence_timeout=1.0, build_timeout=2.0)
+    limit = 2 if how == "talks for ever" else 1
+    trial.took(time.monotonic() - began - limit)
+    trial.note_longest(f"{how}: after the timeout", 3)
     trial.hold(result.get("error") == "BuildTimeoutError", result)
     named = "[1/1] RUN make" in result.get("report", "")
     trial.hold(named or how in ("says nothing", "leaves a child"), "the last step is not named")
@@ -298,7 +326,7 @@ def test_a_failing_build_is_tried_once_and_told_once(bench, project, docker, tri
     docker.plan(*failing, ("print", RECORDED[12][1] + "\n"), ("exit", 1))
     tests = "\n".join(f"def test_{n}(dockerbin): pass" for n in range(40))
     project.tests(tests)
-    for args in (["-n4"], []):
+    for args in (["-n8"], []):
         docker.forget()
         code, said = project.run("--dockerbin-cache=reuse", *args)
         trial.hold(len(docker.builds()) == 1, f"{len(docker.builds())} docker calls")

@@ -93,6 +93,17 @@ def test_a_worker_of_xdist_is_named_by_its_own_name(tmp_path, monkeypatch):
     assert f"waiting for gw3 (pid {os.getpid()})" in caught.value.summary
 
 
+def test_the_log_of_what_is_waited_for_is_named_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "_TURN", 0.1)
+    path, log, said = tmp_path / "it.lock", tmp_path / "a \x1b[2J.log", []
+    with hold(path, "it", Waiting(), log=log), pytest.raises(BuildTimeoutError):
+        wait(path, limit=1.0, activity=Lines(said.append, interval=0))
+    assert said[0].endswith(f" (log {tmp_path}/a ?[2J.log)")
+    assert len(said) > 1
+    assert not any("(log" in line for line in said[1:])
+
+
 @pytest.mark.parametrize("text", ["", "torn", "1 host soon"])
 def test_an_unreadable_signature_is_another_process(held, text):
     path, _ = held
