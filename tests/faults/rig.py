@@ -72,6 +72,8 @@ class Docker:
         text = (HERE / "scripted_docker.py").read_text()
         (self.bin / "docker").write_text(f"#!{sys.executable} -IS\n{text}")
         (self.bin / "docker").chmod(0o755)
+        self.forget()
+        (self.bin / "calls.jsonl").chmod(0o666)  # another user's docker records its calls, too
         self.plan()
 
     def plan(self, *default, builds=()):
@@ -84,15 +86,20 @@ class Docker:
         aside.write_text(json.dumps(plan))
         aside.replace(self.bin / "plan.json")
 
+    def move(self, folder):
+        """Be docker in another folder from now on, one that other users reach."""
+        self.bin = folder
+        self.__post_init__()
+
     def forget(self):
         """Begin to count anew."""
-        (self.bin / "calls.jsonl").unlink(missing_ok=True)
+        (self.bin / "calls.jsonl").write_text("")
 
     def calls(self):
         """Return every record so far."""
         try:
             lines = (self.bin / "calls.jsonl").read_text().splitlines()
-        except FileNotFoundError:
+        except FileNotFoundError:  # its folder is gone
             return []
         return [json.loads(line) for line in lines]
 
@@ -123,6 +130,8 @@ class Docker:
         """Return an environment in which it is docker; no test environment's settings get in."""
         # by tox's folder, pytest would take its cache out of the project
         others = ("CI", "BUILD_NUMBER", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TOX_ENV_DIR")
+        # without it, hundreds of sessions would compile every module anew
+        others += ("PYTHONDONTWRITEBYTECODE",)
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -394,10 +403,15 @@ class Project:
     def start(self, *args, before=(), **env):
         """Start pytest, behind another command, as the leader of a process group: as shells do."""
         environment = self.bench.docker.environment(
-            PYTEST_DOCKERBIN_CACHE_DIR=str(self.bench.cache), TMPDIR=str(self.bench.tmp), **env
+            PYTEST_DOCKERBIN_CACHE_DIR=str(self.bench.cache),
+            TMPDIR=str(self.bench.tmp),
+            # other plugins, hypothesis above all, take twice as long to import as all the rest
+            PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+            **env,
         )
+        plugins = ("-p", "dockerbin", "-p", "xdist", "-p", "no:cacheprovider")
         process = subprocess.Popen(
-            [*before, sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", *args],
+            [*before, sys.executable, "-P", "-m", "pytest", *plugins, *args],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -412,9 +426,9 @@ class Project:
         self.started.append(process)
         return process
 
-    def run(self, *args, **env):
+    def run(self, *args, before=(), **env):
         """Run pytest to its end; return its exit code and what it printed."""
-        return self.end(self.start(*args, **env))
+        return self.end(self.start(*args, before=before, **env))
 
     def end(self, process):
         said, _ = process.communicate(timeout=2 * DEADLINE)

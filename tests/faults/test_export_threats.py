@@ -13,6 +13,8 @@ import random
 import re
 import shutil
 import stat
+import subprocess
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,10 +25,11 @@ import pytest_dockerbin
 from pytest_dockerbin.build_settings import read_settings, spec_of
 from pytest_dockerbin.buildx.caches import destinations, sources
 from pytest_dockerbin.buildx.command import arguments
+from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import ArtifactError, SettingsError
 from pytest_dockerbin.export import seal
-from pytest_dockerbin.session import Builder
-from pytest_dockerbin.settings import Limits, Settings
+from pytest_dockerbin.manifest import BuildRecord, Manifest
+from pytest_dockerbin.settings import Limits
 
 PACKAGE = Path(pytest_dockerbin.__file__).parent
 
@@ -78,15 +81,20 @@ def random_tree(root, canary, chance):
 
 
 def seal_all(conn, trees):
-    """Seal every tree: in a process of its own, under strace."""
+    """Seal every tree, store what is good and hand it out: in a process under strace."""
     conn.send(os.getpid())
     conn.recv()
     refused = 0
-    for tree in trees:
+    record = BuildRecord(seconds=1.0, steps=1, cached_steps=0, log_path=None, ref=None)
+    for number, tree in enumerate(trees):
         try:
-            seal(tree, AMD64, verify="platform")
+            files = seal(tree, AMD64, verify="platform")
         except ArtifactError:
             refused += 1
+            continue
+        entries, key = Entries(tree.parent / "v1"), f"{number:064x}"
+        entries.store(key, tree, Manifest(platform=AMD64, files=files, build=record))
+        assert entries.fetch(key, tree.parent / "copy")
     conn.send(refused)
 
 
@@ -120,8 +128,9 @@ def test_no_link_leads_out_of_an_export(tmp_path, strace, trial, times):
     tracer.close()
     seen = [line for line in listing.read_text().splitlines() if "ENOENT" not in line]
     assert any("t0/tree" in line for line in seen), "strace saw nothing"
-    assert refused >= len(CORPUS)
-    inside = re.compile(rf"{re.escape(str(tmp_path))}/[tr]\d+/tree")
+    assert len(CORPUS) <= refused < len(trees)
+    inside = re.compile(rf"{re.escape(str(tmp_path))}/[tr]\d+/(tree|copy|v1)\b")
+    trial.note(f"{refused} of {len(trees)} were refused; the others were stored and handed out")
     outside = [line for line in seen if str(tmp_path) in line and not inside.search(line)] + [
         line for line in seen if "/etc/" in line or "canary" in line
     ]
@@ -438,11 +447,20 @@ def traces(values):
         yield quote(value, safe="")
 
 
-@pytest.mark.fault("S7", "secrets in cache, .pytest_cache, output, JUnit, command lines")
+@pytest.mark.fault("S7", "secrets in cache, .pytest_cache, output, JUnit, reports, commands")
 def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
     tokens = bench.folder / "tokens"
     tokens.mkdir()
-    junit = bench.folder / "junit.xml"
+    reports = bench.folder / "reports"
+    names = [f"report.{kind}" for kind in ("html", "md", "json", "svg")]
+    args = [
+        "-n2", "-p", "cacheprovider", "--dockerbin-cache=reuse", "--dockerbin-no-cache",
+        f"--junitxml={reports / 'junit.xml'}",
+        *(f"--dockerbin-report={reports / name}" for name in names),
+        # pytest-html with the plugin that it needs
+        "-p", "metadata", "-p", "html", f"--html={reports / 'pytest.html'}",
+    ]  # fmt: skip
+    written = {*names, "junit.xml", "pytest.html", "summary.md"}
     replaced = 0
     for number in range(times(10)):
         chance = random.Random(number)
@@ -465,14 +483,17 @@ def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
         docker.plan(
             ("look_at_commands", hidden), ("log", []), *(("leak", how) for how in leaks), *ending
         )
-        args = ["-n2", "-p", "cacheprovider", "--dockerbin-cache=reuse", "--dockerbin-no-cache"]
         telling = TELLING[number // 2 % len(TELLING)]
-        _, said = project.run(*args, f"--junitxml={junit}", *telling, CANARY=values["env"])
-        outcomes = junit.read_text()
-        kept = [bench.cache, bench.tmp, project.folder / ".pytest_cache"]
+        shutil.rmtree(reports, ignore_errors=True)
+        reports.mkdir()
+        env = {"GITHUB_STEP_SUMMARY": str(reports / "summary.md"), "CANARY": values["env"]}
+        _, said = project.run(*args, *telling, **env)
+        outcomes = (reports / "junit.xml").read_text()
+        kept = [bench.cache, bench.tmp, project.folder / ".pytest_cache", reports]
         files = [path for folder in kept for path in folder.rglob("*") if path.is_file()]
         texts = {str(path): path.read_text(errors="replace") for path in files}
-        texts |= {"JUnit": html.unescape(outcomes), "stdout": said, "names": "\n".join(texts)}
+        texts |= {f"{path}, unescaped": html.unescape(texts[path]) for path in texts}
+        texts |= {"stdout": said, "names": "\n".join(texts)}
         texts["docker's arguments"] = "\n".join(
             word for call in docker.calls() for word in call.get("argv", ())
         )
@@ -487,11 +508,14 @@ def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
             f"other outcomes: {said}": outcome not in outcomes,
             f"logs: {logs}": len(logs) != 2 or not all("***" in text for text in logs),
             "pytest wrote no cache": not any("lastfailed" in where for where in texts),
+            "reports are missing": not written <= {path.name for path in reports.iterdir()},
         }
         told = [problem for problem, found in problems.items() if found]
         trial.hold(not told, f"run {number} {telling}: {told}")
         replaced += sum(text.count("***") for text in logs)
-    trial.note(f"{replaced} times *** in logs; reports of our own do not exist yet: not tried")
+    trial.note(
+        f"{replaced} times *** in logs; {', '.join(sorted(written))} are looked through, too"
+    )
 
 
 # -- other users ----------------------------------------------------------------------------------
@@ -499,82 +523,122 @@ def test_a_secret_is_written_nowhere(bench, project, docker, trial, times):
 
 VICTIM, ATTACKER = 12345, 54321
 
-
-def layout(kind, folder):
-    """Let the attacker prepare a cache folder; return its path."""
-    root = folder / "cache"
-    if kind == "foreign folder":
-        root.mkdir(mode=0o755)
-        os.chown(root, ATTACKER, ATTACKER)
-    elif kind == "link to a foreign folder":
-        (folder / "evil").mkdir()
-        os.chown(folder / "evil", ATTACKER, ATTACKER)
-        root.symlink_to("evil")
-    elif kind == "link to an own folder":
-        (folder / "mine").mkdir()
-        os.chown(folder / "mine", VICTIM, VICTIM)
-        root.symlink_to("mine")
-    elif kind in ("group may write", "all may write", "sticky"):
-        root.mkdir()
-        (root / "v1").mkdir()
-        os.chown(root, VICTIM, ATTACKER)
-        root.chmod({"group may write": 0o770, "all may write": 0o777, "sticky": 0o1777}[kind])
-    elif kind in ("all may write above", "group may write above"):
-        (folder / "shared").mkdir()
-        os.chown(folder / "shared", 0, ATTACKER)
-        (folder / "shared").chmod(0o777 if kind.startswith("all") else 0o770)
-        root = folder / "shared" / "cache"
-        root.mkdir(mode=0o700)
-        os.chown(root, VICTIM, VICTIM)
-        (folder / "shared").chmod(0o777 if kind.startswith("all") else 0o775)
-    return root
-
-
-def open_as_victim(conn, root, tmp):
-    """Open the cache as the victim, and tell which folder is used: in a process of its own."""
-    import tempfile  # noqa: PLC0415
-
-    tempfile.tempdir = str(tmp)
-    os.setgroups([])
-    os.setgid(VICTIM)
-    os.setuid(VICTIM)
-    warned = []
-    try:
-        builder = Builder(Settings(cache_dir=root), warn=warned.append)
-        used, entries = str(builder.store.path), builder._maker.entries
-        builder.close()
-        conn.send((used, entries is not None, warned))
-    except BaseException as error:  # noqa: BLE001 (told to the parent)
-        conn.send((repr(error), None, warned))
-
-
 LAYOUTS = [
     "foreign folder", "link to a foreign folder", "link to an own folder", "group may write",
     "all may write", "sticky", "all may write above", "group may write above",
 ]  # fmt: skip
 
 
+def layout(kind, folder, poison):
+    """Let the attacker prepare a cache folder with a stored result in it; return its path."""
+    owner = ATTACKER if "foreign" in kind else VICTIM
+    place = {"link to a foreign folder": "evil", "link to an own folder": "mine"}.get(kind, "cache")
+    above = folder / "shared" if kind.endswith("above") else folder
+    above.mkdir(exist_ok=True)
+    root = above / place
+    shutil.copytree(poison, root, symlinks=True)
+    for path in (root, *root.rglob("*")):
+        os.lchown(path, owner, owner)
+    modes = {"group may write": 0o770, "all may write": 0o777, "sticky": 0o1777}
+    root.chmod(modes.get(kind, 0o700))
+    if kind == "group may write":
+        os.chown(root, VICTIM, ATTACKER)
+    if kind.endswith("above"):
+        os.chown(above, 0, ATTACKER)
+        above.chmod(0o777 if kind.startswith("all") else 0o775)
+    if place != "cache":
+        (folder / "cache").symlink_to(place)
+        return folder / "cache"
+    return root
+
+
+@pytest.fixture
+def as_victim(bench, docker):
+    """Begin a command that is run by another user; docker and a temporary folder are theirs too."""
+    # Python may lie in a folder that only root may look into. What can read all files and still
+    # does not take what is in them proves the more.
+    ids = (f"--reuid={VICTIM}", f"--regid={VICTIM}", "--clear-groups")
+    command = ["setpriv", *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    if os.geteuid() != 0 or subprocess.run([*command, "true"], check=False).returncode:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("only root can be two users")
+    os.chown(bench.tmp, VICTIM, VICTIM)
+    # access(2), by which docker is looked for, takes no account of capabilities
+    with tempfile.TemporaryDirectory() as reachable:
+        Path(reachable).chmod(0o755)
+        docker.move(Path(reachable) / "bin")
+        yield command
+        docker.kill()
+
+
+GETS_GOOD = """
+def test_it(dockerbin): assert (dockerbin / "program").read_text() == "good"
+"""
+
+
+@pytest.fixture
+def poison(bench, project, docker, as_victim):
+    """A cache folder with a stored result of the project that is whole, and evil."""
+    project.tests(GETS_GOOD)
+    docker.plan(("tree", {"program": "evil"}))
+    folder = bench.folder / "poison"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, VICTIM, VICTIM)
+    bench.cache = folder
+    code, said = project.run("--dockerbin-cache=reuse", before=as_victim)
+    assert code == 1, said
+    assert "'evil' == 'good'" in said, said
+    docker.plan(("tree", {"program": "good"}))
+    return folder
+
+
 @pytest.mark.fault("S8", "poisoned cache folder, two users: refused, nothing of it read")
-@pytest.mark.parametrize("kind", LAYOUTS)
-def test_a_cache_folder_that_others_can_fill_is_not_used(trial, kind):
-    if os.geteuid() != 0:
-        pytest.skip("only root can be two users")
-    folder = Path("/tmp") / f"faults-{os.getpid()}-{random.randbytes(4).hex()}"
-    folder.mkdir(mode=0o755)
-    try:
-        tmp = folder / "tmp"
-        tmp.mkdir()
-        tmp.chmod(0o1777)
-        root = layout(kind, folder)
-        ours, theirs = PROCESSES.Pipe()
-        process = PROCESSES.Process(target=open_as_victim, args=(theirs, root, tmp))
-        process.start()
-        used, reads, warned = ours.recv()
-        process.join()
-        trial.hold(used.startswith(str(tmp)) and reads is False, f"uses {used}, reads: {reads}")
-        trial.hold(len(warned) == 1, f"warnings: {warned}")
-    finally:
-        shutil.rmtree(folder)
+def test_a_cache_folder_that_others_can_fill_is_not_used(bench, project, poison, as_victim, trial):
+    for number, kind in enumerate(LAYOUTS):
+        folder = bench.folder / f"layout{number}"
+        folder.mkdir()
+        bench.cache = layout(kind, folder, poison)
+        code, said = project.run("--dockerbin-cache=reuse", before=as_victim)
+        used = "1 passed, 1 warning" in said and "the cache folder" in said
+        trial.hold(code == 0 and used, f"{kind}: {said}")
+    # and that there was something to be feared: in the user's own folder only the permissions help
+    bench.cache = layout("own", bench.folder, poison)
+    code, said = project.run("--dockerbin-cache=reuse", before=as_victim)
+    assert code == 1, said
+    assert "'evil' == 'good'" in said, said
+
+
+@pytest.mark.fault("S8", "two users on one cache folder, in turn and at once: both pass")
+def test_two_users_do_not_share_a_cache_folder(bench, project, docker, as_victim, trial, times):
+    project.tests(GETS_GOOD)
+    docker.plan(("tree", {"program": "good"}))
+    users = {"root": (), "victim": as_victim}
+    for turn in range(times(100)):
+        shared = bench.folder / f"shared{turn}"
+        shared.mkdir()
+        shared.chmod(0o1777)
+        bench.cache = shared / "cache"
+        docker.forget()
+        runs = [project.start("--dockerbin-cache=reuse", before=user) for user in users.values()]
+        ended = [project.end(run) for run in runs]
+        passed = all(code == 0 and "1 passed" in said for code, said in ended)
+        warned = [said.count("belongs to user") for _, said in ended]
+        trial.hold(passed and sorted(warned) == [0, 1], ended)
+        owner = "root" if bench.cache.lstat().st_uid == 0 else "victim"
+        other = next(user for user in users if user != owner)
+        before = facts_of(bench.cache)
+        for user, builds, warnings in ((other, 1, 1), (owner, 0, 0)):
+            docker.forget()
+            code, said = project.run("--dockerbin-cache=reuse", before=users[user])
+            told = said.count("belongs to user")
+            right = code == 0 and (len(docker.builds()), told) == (builds, warnings)
+            trial.hold(right, f"{user}: {len(docker.builds())} builds: {said}")
+            if user == other:
+                trial.hold(facts_of(bench.cache) == before, "another user changed the folder")
+
+
+def facts_of(folder):
+    return {path: (path.lstat().st_mode, path.lstat().st_uid) for path in folder.rglob("*")}
 
 
 # -- the log --------------------------------------------------------------------------------------
@@ -590,12 +654,20 @@ PAYLOADS = [
 ]  # fmt: skip
 
 
+# of a CI service's commands, those that the plugin says itself; data may follow only where a
+# service looks for none
+OWN = re.compile(
+    r"::stop-commands::\w{16,}$|::endgroup::$"
+    r"|::group::log of the build of context/ for linux/amd64$"
+    r"|::error (file=Dockerfile,line=1,)?title=build of context/ for linux/amd64::"
+)
+
+
 def harmful(said):
     """Return the lines that would drive a terminal or a CI service."""
     lines = re.split("[\r\n\x0b\x0c\x85\u2028\u2029]", said)
-    begins = [
-        line for line in lines if re.match(r"\s*::(?!stop-commands::\w{16,})|##\[|##vso\[", line)
-    ]
+    commands = [line for line in lines if re.match(r"\s*::|##\[|##vso\[", line)]
+    begins = [line for line in commands if not OWN.match(line)]
     without_colours = re.sub(r"\x1b\[[0-9;]*m", "", said)
     escapes = [
         line for line in lines if re.search(r"[\x1b\x9b\x07]", line) and "\x1b" in without_colours
@@ -607,21 +679,36 @@ PLACES = {
     "log": lambda bad: [("log", [bad, f"x\n{bad}"]), ("print", FAILED), ("exit", 1)],
     "error": lambda bad: [("print", f"{FAILED}{bad}\n{bad}\n"), ("exit", 1)],
     "excerpt": lambda bad: [("print", EXCERPT.format(bad)), ("print", FAILED), ("exit", 1)],
-    "file name": lambda bad: [("tree", {bad.replace("/", "_").replace("\n", "_"): {"fifo": True}})],
+    # of at most 255 bytes
+    "file name": lambda bad: [("tree", {bad[:110].replace("/", "_"): {"fifo": True}})],
+    "end of a file name": lambda bad: [("tree", {bad[-110:].replace("/", "_"): {"fifo": True}})],
+    "middle of a file name": lambda bad: [("tree", {bad[110:-110].replace("/", "_"): {"fifo": 1}})],
 }
 FAILED = "ERROR: failed to solve: no\n"
 EXCERPT = f"Dockerfile:1\n{'-' * 20}\n{{0}}\n   1 | >>> {{0}}\n{'-' * 20}\n"
 
 
-@pytest.mark.fault("S10", "log injection: 22 payloads in a failed build's output")
+@pytest.mark.fault("S10", "log injection: 22 payloads in a failed build's output, and in reports")
 @pytest.mark.parametrize("place", PLACES)
 def test_no_line_of_a_session_drives_the_terminal_or_the_ci(project, docker, trial, place):
     project.tests("def test_it(dockerbin): pass")
     docker.plan(*PLACES[place]("\n".join(PAYLOADS)))
-    _, said = project.run(GITHUB_ACTIONS="true", CI="true")
+    reports = [project.bench.folder / name for name in ("report.html", "report.md", "report.svg")]
+    summary = project.bench.folder / "summary.md"
+    args = [f"--dockerbin-report={path}" for path in reports]
+    env = {"GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    _, said = project.run(*args, **env)
     assert "1 error" in said, said
+    assert "file name" not in place or "control characters" in said, said
     for number in range(len(PAYLOADS)):
         trial.hold(number >= len(harmful(said)), harmful(said))
+    for path in (*reports, summary):
+        text = path.read_text()
+        if path.suffix == ".md":  # where nothing is a tag
+            text = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
+        # the payload's, raw; the HTML report has a script of its own
+        trial.hold("<script>alert" not in text, path)
+        trial.hold(not re.search(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]", text), path)
 
 
 @pytest.mark.fault("S11", "no --allow, no security.insecure in docker's arguments")

@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -312,12 +313,21 @@ def outcome(said):
     }
 
 
+def bound_by_modes():
+    """Begin a command that root's right to write anywhere is taken from."""
+    without = "-dac_override,-dac_read_search"
+    command = ("setpriv", f"--bounding-set={without}", f"--inh-caps={without}")
+    if subprocess.run([*command, "true"], check=False).returncode:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("setpriv takes no rights away")
+    return command
+
+
 @pytest.mark.fault("F4", "cache folder that can't be used: session passes, one warning")
 @pytest.mark.parametrize(
     ("layout", "workers"),
     [
         ("read-only with hit", 0), ("read-only with miss", 0), ("no parent", 0), ("foreign", 0),
-        ("read-only with miss", 2),
+        ("unwritable parent", 0), ("unwritable with hit", 0), ("read-only with miss", 2),
     ],
 )  # fmt: skip
 def test_a_session_passes_without_its_cache_folder_and_warns_once(  # noqa: PLR0917 (fixtures)
@@ -327,21 +337,27 @@ def test_a_session_passes_without_its_cache_folder_and_warns_once(  # noqa: PLR0
     mounted = disk("size=8m,mode=755")
     bench.cache = mounted.path / "cache"
     args = ["--dockerbin-cache=reuse", *([f"-n{workers}"] if workers else [])]
-    if layout == "read-only with hit":
+    before = ()
+    if layout.endswith("with hit"):
         assert project.run(*args)[0] == 0
         docker.forget()
+    if layout.startswith("unwritable"):
+        before = bound_by_modes()
+        for path in [mounted.path, *bench.cache.rglob("*")]:
+            if path.is_dir() or path.suffix == ".lock":
+                path.chmod(path.stat().st_mode & 0o555)
     if layout.startswith("read-only"):
         mounted.remount("ro")
     elif layout == "no parent":
         bench.cache = mounted.path / "not" / "there"
         mounted.remount("ro")
-    else:
+    elif layout == "foreign":
         bench.cache.mkdir()
         os.chown(bench.cache, 65534, 65534)
-    code, said = project.run(*args)
+    code, said = project.run(*args, before=before)
     trial.hold(code == 0 and outcome(said).get("passed") == 2, said)
     trial.hold(outcome(said).get("warning") == 1, f"not exactly one warning: {said}")
-    hit = layout == "read-only with hit"
+    hit = layout.endswith("with hit")
     trial.hold(len(docker.builds()) == (0 if hit else 1), f"builds: {docker.builds()}")
 
 
@@ -571,6 +587,12 @@ def test_a_folder_of_other_files_is_left_alone(bench, trial, times):
     for path, facts in before.items():
         trial.hold(after.get(path) == facts, f"{path}: {facts} became {after.get(path)}")
     trial.hold(not (home / "CACHEDIR.TAG").exists(), "a home folder was tagged as a cache")
+    for action in ("list", "verify --delete", "gc --max-age=0s", "clear"):
+        words = ["cache", *action.split(), f"--cache-dir={home}"]
+        command = [sys.executable, "-m", "pytest_dockerbin", *words]
+        code = subprocess.run(command, check=False, capture_output=True).returncode
+        trial.hold(code == 2, f"{action}: {code}")
+        trial.hold((facts_of(home) | facts_of(outside)) == after, f"{action} touched something")
 
 
 def facts_of(folder):
