@@ -82,7 +82,7 @@ def test_buildkit_fetches_an_archive_from_its_url(project, served):
 
 
 def test_buildkit_fetches_a_git_repository(project, repository):
-    """With a branch and a folder, as docker writes it."""
+    """With a branch and a folder, as docker writes it; nothing that was fetched is reused."""
     project.pytester.makepyfile(
         f"""
         import pytest
@@ -92,7 +92,15 @@ def test_buildkit_fetches_a_git_repository(project, repository):
             assert (dockerbin / "answer").read_text() == "git\\n"
         """
     )
-    project.run().assert_outcomes(passed=1)
+    for _ in range(2):
+        project.run("--dockerbin-cache=reuse").assert_outcomes(passed=1)
+    assert len(project.builds()) == 2
+    result = project.run("--dockerbin-cache=only")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [f"*no result of {repository}#main:sub for linux/amd64 is ever stored: a remote context*"]
+    )
+    assert len(project.builds()) == 2
 
 
 def test_a_dockerfile_s_text_is_built_with_a_repository(project, repository):
