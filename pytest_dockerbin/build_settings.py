@@ -590,7 +590,8 @@ _READERS: dict[str, Callable[[object, Path], Any]] = {
     "sysroot_target": _plain("the name of a stage", _STAGE),
 }
 
-# flags that this package passes itself, and where their matter is decided instead
+# buildx's other flags: those that this package passes itself, where their matter is decided
+# instead, and those that would make of a build something else
 _OWNED = {
     "output": "every build is exported to a folder of its own; see Artifact.path and `exporter`",
     "platform": "use @pytest.mark.platform or --dockerbin-platforms",
@@ -600,7 +601,14 @@ _OWNED = {
     "load": "no image is made",
     "tag": "no image is made",
     "tags": "no image is made",
-    "progress": "the log is written to BuildRecord.log_path",
+    "annotation": "no image is pushed; `labels` are those of an image's archive",
+    "annotations": "no image is pushed; `labels` are those of an image's archive",
+    "progress": "the log is written to BuildRecord.log_path; see --dockerbin-progress",
+    "quiet": "the log is written to BuildRecord.log_path; see --dockerbin-progress",
+    "debug": "the log is written to BuildRecord.log_path; see --dockerbin-progress",
+    "metadata": "see Artifact.build",
     "metadata_file": "see Artifact.build",
+    "call": "it builds nothing; `docker buildx build --call` does the same by hand",
+    "check": "it builds nothing; `docker buildx build --check` does the same by hand",
     "allow": "no build gets privileges of its builder's machine",
 }

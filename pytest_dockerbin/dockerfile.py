@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,23 +122,23 @@ def run_platforms(text: str) -> dict[str, str]:
     return found
 
 
-def undeclared_arguments(text: str, given: Iterable[str]) -> list[str]:
+def undeclared_arguments(text: str, given: Iterable[str]) -> dict[str, str | None]:
     """Return those of the given build arguments that no ``ARG`` of a Dockerfile declares.
 
-    Arguments that BuildKit knows without one are left out, and so is everything where another
-    frontend reads the file, which may have arguments of its own.
+    Each has the declared one that it may be meant to be. Arguments that BuildKit knows without one
+    are left out, and so is everything where another frontend reads the file, which may have
+    arguments of its own.
     """
     syntax = re.match(r"\s*#\s*syntax\s*=\s*(\S+)", text, re.IGNORECASE)
     if syntax and not re.search(r"\bdockerfile(-upstream)?\b", syntax[1]):
-        return []
+        return {}
     joined = re.sub(r"[\\`][ \t]*\n", " ", text)
-    declared = set(_KNOWN_ARGUMENTS)
+    declared = set()
     for words in re.findall(r"^[ \t]*ARG[ \t]+([^\n]*)", joined, re.IGNORECASE | re.MULTILINE):
         declared |= {word.partition("=")[0] for word in words.split()}
-    return [
-        name
+    known = declared | _KNOWN_ARGUMENTS
+    return {
+        name: next(iter(get_close_matches(name, sorted(declared), n=1)), None)
         for name in given
-        if name not in declared
-        and name.upper() not in declared
-        and not name.startswith("BUILDKIT_")
-    ]
+        if name not in known and name.upper() not in known and not name.startswith("BUILDKIT_")
+    }

@@ -165,8 +165,9 @@ class Maker:
         options = self.find_builder(job.spec.builder)
         # bake targets inherit arguments that are meant for others
         given = {} if job.spec.baked else dict(job.spec.build_args)
-        for name in undeclared_arguments(text_of(job.spec) or "", given):
+        for name, close in undeclared_arguments(text_of(job.spec) or "", given).items():
             line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
+            line += f"; did you mean {close!r}?" if close else ""
             self.warn(line, line)
         tree = folder / "tree"
         log_path = self.log_path(job)

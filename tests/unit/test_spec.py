@@ -191,7 +191,10 @@ def test_any_value_is_read_or_refused_in_one_line(name, value):
         assert again == settings or name == "binary"
 
 
-@pytest.mark.parametrize("name", ["output", "platform", "platforms", "load", "push", "tag"])
+@pytest.mark.parametrize(
+    "name",
+    ["output", "platform", "iidfile", "push", "progress", "metadata", "load", "tag", "quiet"],
+)
 def test_a_flag_that_is_ours_is_refused_with_what_to_use_instead(name):
     with pytest.raises(SettingsError, match=f"here: '{name}' is not yours to set: "):
         read(**{name: "x"})
