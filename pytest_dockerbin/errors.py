@@ -185,8 +185,16 @@ class EngineError(UnavailableError):
         )
 
     @classmethod
+    def lost_builder(cls, name: str, said: str) -> Self:
+        """A builder whose machine or engine can't be reached."""
+        return cls(
+            f"the builder {name!r} does not answer ({said})",
+            hint=f"see that its machine and its engine are up: docker buildx inspect {name}",
+        )
+
+    @classmethod
     def idle_builder(cls, name: str, said: str) -> Self:
-        """A builder that is not running, or can't be reached."""
+        """A builder that is not running."""
         return cls(
             f"the builder {name!r} lists no platforms ({said})",
             hint=f"start it: docker buildx inspect --bootstrap {name}",

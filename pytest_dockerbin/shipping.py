@@ -133,7 +133,10 @@ def _stage(staging: Path, exports: list[Export], verdict: Verdict, *, flat: bool
     for export in exports:
         if export.result is None:
             continue
-        record = read_result(export.result)
+        try:
+            record = read_result(export.result)
+        except FileNotFoundError:  # of an xdist worker over there
+            raise _UnclearError("tested on another machine, which has its files") from None
         files = record.manifest.files
         if export.build in parts:
             if parts[export.build].files != files:

@@ -27,6 +27,13 @@ _HINTS = (
         ),
     ),
     (
+        r"failed to resolve source metadata for \S*buildkit-syft-scanner",
+        (
+            "`sbom` asks a registry for its generator; offline, name one that the engine has: "
+            "sbom='generator=IMAGE'"
+        ),
+    ),
+    (
         r"failed to resolve source metadata for (?P<image>\S+?):? ",
         (
             "the base image is neither in the engine nor could a registry be asked; "
@@ -43,6 +50,9 @@ _HINTS = (
 )
 
 
+# buildx's own steps, before any builder has a word
+_CONNECTING = ("[internal] booting buildkit", "[internal] waiting for connection")
+
 _NO_TARGET = re.compile(r'target stage "(.*)" could not be found')
 
 # what buildx and docker say when the connection to the daemon or builder broke, or was refused
@@ -51,6 +61,11 @@ _LOST = re.compile(
     r"rpc error: code = Unavailable|connection refused|connection reset by peer"
     r"|error reading from server: EOF|transport is closing|use of closed network connection"
     r"|broken pipe|unexpected EOF|http2: server sent GOAWAY"
+)
+# the same words where BuildKit has them from somebody else: a registry, or what a context is at
+_OTHERS = re.compile(
+    r"failed to (resolve source metadata|load cache key|fetch remote|read downloaded context)"
+    r"|(Get|Head|Patch|Post|Put) \"https?://[^\"]*/v2/"
 )
 
 
@@ -81,15 +96,14 @@ class Attempt:
     def lost_daemon(self) -> str | None:
         """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
         log = self.log
-        own_failure = log.failed and not _LOST.search(log.failed.error)
-        if own_failure or log.excerpt or not _LOST.search(log.error):
-            return None
-        return log.error
+        own_failure = log.failed and not _is_loss(log.failed.error)
+        return None if own_failure or log.excerpt or not _is_loss(log.error) else log.error
 
     def failure(self, code: int) -> DockerbinError:
         """Return the error of a build that ended with exit code ``code``."""
         step = self.log.failed
-        missing = missing_part(self.builder) if step is None and not self.log.excerpt else None
+        nothing_began = step is None or step.name in _CONNECTING
+        missing = missing_part(self.builder) if nothing_began and not self.log.excerpt else None
         if missing:
             return missing
         if step and self._needs_emulator(step):
@@ -114,9 +128,11 @@ class Attempt:
         """Return the error of a build that was ended because it ``how`` (took too long)."""
         running = ", ".join(_first_line(step.name) for step in self.log.running)
         during = f" during {running}" if running else ""
+        # a network that is cut is no error of the client's: it waits
+        lost = missing_part(self.builder) if self.builder else None
         return BuildTimeoutError(
             f"build for {self.platform} {how} and was ended{during}",
-            hint="--dockerbin-build-timeout sets the limit, in seconds",
+            hint=lost.summary if lost else "--dockerbin-build-timeout sets the limit, in seconds",
             log_path=self.log_path,
             details=self._details(),
             steps=self.log.timeline(self.emulated),
@@ -170,6 +186,10 @@ class Attempt:
             lines.append(f"buildx:   {log.error}")
         lines.append(f"command:  {self.command}")
         return "\n".join(lines)
+
+
+def _is_loss(said: str) -> bool:
+    return bool(_LOST.search(said)) and not _OTHERS.search(said)
 
 
 def _is_instruction(step: Step) -> bool:

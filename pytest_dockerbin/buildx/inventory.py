@@ -218,8 +218,10 @@ def _ask_builder(command: str, name: str | None) -> tuple[BuildxBuilder, EngineE
     if said.code:
         return builder, EngineError.no_builder(shown, said.why())
     if not builder.platforms:  # a builder that can't be reached is no error of the command's
-        why = _line(said.out, "Error") or _line(said.out, "Status") or said.why()
-        return builder, EngineError.idle_builder(shown, why)
+        why = _line(said.out, "Error")
+        if why:
+            return builder, EngineError.lost_builder(shown, why)
+        return builder, EngineError.idle_builder(shown, _line(said.out, "Status") or said.why())
     return builder, None
 
 

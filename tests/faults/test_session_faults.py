@@ -262,12 +262,15 @@ RECORDED = [
     (1, "ERROR: failed to build: failed to solve: failed to read dockerfile: open Dockerfile: no such file or directory"),
     (1, "Dockerfile:1\n--------------------\n   1 | >>> FROM docker.io/x/y\n--------------------\nERROR: failed to solve: docker.io/x/y: failed to resolve source metadata for docker.io/x/y: pull access denied, repository does not exist"),
     (1, "Dockerfile:1\n--------------------\n   1 | >>> FROM registry.local/x\n--------------------\nERROR: failed to solve: registry.local/x: failed to do request: Head \"https://registry.local/v2/x/manifests/latest\": dial tcp 10.1.1.1:443: connect: connection refused"),
+    (1, "ERROR: failed to build: failed to solve: failed to resolve source metadata for 127.0.0.1:9/scanner:1: failed to do request: Head \"https://127.0.0.1:9/v2/scanner/manifests/1\": dial tcp 127.0.0.1:9: connect: connection refused"),
+    (1, "ERROR: failed to build: failed to solve: failed to read downloaded context: failed to load cache key: Get \"http://127.0.0.1:9/x.tar\": dial tcp 127.0.0.1:9: connect: connection refused"),
+    (1, "ERROR: failed to build: failed to solve: error writing layer blob: failed to do request: Post \"http://127.0.0.1:9/v2/app/blobs/uploads/\": dial tcp 127.0.0.1:9: connect: connection refused"),
     (1, "ERROR: no builder \"mine\" found"),
     (1, "ERROR: failed to build: failed to solve: target stage \"nope\" could not be found"),
 ]  # fmt: skip
 
 
-@pytest.mark.fault("F22", "20 recorded outputs: lost daemon tried twice, failed build once")
+@pytest.mark.fault("F22", "23 recorded outputs: lost daemon tried twice, failed build once")
 @pytest.mark.parametrize("number", range(len(RECORDED)))
 def test_a_lost_daemon_is_tried_again_and_a_failed_build_is_not(bench, docker, trial, number):
     attempts, text = RECORDED[number]

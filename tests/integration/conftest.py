@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).parents[2]
+
+tables_key = pytest.StashKey[dict[str, dict[tuple[str, str], str]]]()
+
+
+@pytest.fixture(scope="session")
+def tables(request) -> dict[str, dict[tuple[str, str], str]]:
+    """What is shown at the end of the run, by title: cells by row and column."""
+    return request.config.stash.setdefault(tables_key, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables, as the documentation has them."""
+    for title, cells in terminalreporter.config.stash.get(tables_key, {}).items():
+        if not cells:  # no test came so far
+            continue
+        terminalreporter.section(title)
+        columns = list(dict.fromkeys(column for _, column in cells))
+        width = max(len(row) for row, _ in cells)
+        terminalreporter.write_line(" | ".join(["".ljust(width), *columns]))
+        for row in dict.fromkeys(row for row, _ in cells):
+            told = [cells.get((row, column), "").ljust(len(column)) for column in columns]
+            terminalreporter.write_line(" | ".join([row.ljust(width), *told]).rstrip())
+
 
 # one stage runs a program of the target platform, as most people's Dockerfiles do
 BUSYBOX = """\
@@ -84,6 +111,23 @@ class Project:
         return [call for call in self.calls() if call[:2] == ["buildx", "build"]]
 
 
+@dataclass(frozen=True)
+class Network:
+    """A network namespace, and this one's end of the cable to it."""
+
+    name: str
+    near: str
+    address: str
+
+    def cut(self) -> list[str]:
+        """Return the command that pulls the cable out."""
+        return ["ip", "link", "set", self.near, "down"]
+
+    def join(self) -> None:
+        """Put it in again."""
+        subprocess.run(["ip", "link", "set", self.near, "up"], check=True)
+
+
 @pytest.fixture(scope="session")
 def containerd_store() -> bool:
     """Whether the engine keeps its images with containerd."""
@@ -109,8 +153,8 @@ def second_engine() -> Iterator[str]:
 
 
 @pytest.fixture
-def far_context(project, second_engine, monkeypatch, tmp_path) -> str:
-    """A docker context ``far`` that leads to the second engine; docker's own is as it was."""
+def docker_config(monkeypatch, tmp_path) -> None:
+    """A place for contexts and builders; docker's own is as it was."""
     before = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"))
     config = tmp_path / "docker-config"
     config.mkdir()
@@ -118,9 +162,84 @@ def far_context(project, second_engine, monkeypatch, tmp_path) -> str:
     if (before / "cli-plugins").is_dir():
         (config / "cli-plugins").symlink_to(before / "cli-plugins")
     monkeypatch.setenv("DOCKER_CONFIG", str(config))
+
+
+@pytest.fixture
+def far_context(project, docker_config, second_engine) -> str:
+    """A docker context ``far`` that leads to the second engine."""
     create = ["docker", "context", "create", "far", f"--docker=host={second_engine}"]
     subprocess.run(create, check=True, capture_output=True)
     return "far"
+
+
+@pytest.fixture(scope="session")
+def far_network(second_engine) -> Iterator[Network]:
+    """A network namespace, of a machine that the second engine is on."""
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        missing("network namespaces need root and iproute2")
+    name = f"dbin{os.getpid()}"
+    network = Network(name, near=f"{name}n", address="198.18.77.2")
+    ip = functools.partial(subprocess.run, check=True)
+    ip(["ip", "netns", "add", name])
+    try:
+        link = ["ip", "link", "add", network.near, "type", "veth", "peer"]
+        ip([*link, "name", "eth0", "netns", name])
+        ip(["ip", "addr", "add", "198.18.77.1/30", "dev", network.near])
+        ip(["ip", "link", "set", network.near, "up"])
+        ip(["ip", "-n", name, "addr", "add", f"{network.address}/30", "dev", "eth0"])
+        ip(["ip", "-n", name, "link", "set", "eth0", "up"])
+        yield network
+    finally:
+        ip(["ip", "link", "del", network.near])
+        ip(["ip", "netns", "del", name])
+
+
+@pytest.fixture
+def line_to_network(far_network, docker_config, second_engine) -> Iterator[str]:
+    """A docker context ``tcp`` that leads to the second engine by TCP, in another network."""
+    lines = [sys.executable, Path(__file__).with_name("lines.py"), far_network.address]
+    inside = ["ip", "netns", "exec", far_network.name, *lines]
+    process = subprocess.Popen([*inside, second_engine], stdout=subprocess.PIPE, text=True)
+    try:
+        host = f"tcp://{far_network.address}:{int(process.stdout.readline())}"
+        create = ["docker", "context", "create", "tcp", f"--docker=host={host}"]
+        subprocess.run(create, check=True, capture_output=True)
+        yield "tcp"
+    finally:
+        process.terminate()
+        process.communicate()
+        far_network.join()
+
+
+@pytest.fixture
+def registry(tmp_path) -> Iterator[str]:
+    """An image registry on the loopback interface: its host and port."""
+    missing = pytest.fail if os.environ.get("CI") else pytest.skip
+    engine = [sys.executable, str(REPOSITORY / "tools" / "engine"), "registry"]
+    told = subprocess.run(engine, capture_output=True, text=True, check=False)
+    if told.returncode:
+        missing(f"no registry: {told.stderr}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    configuration = tmp_path / "registry.json"
+    storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
+    http = {"addr": f"127.0.0.1:{port}"}
+    configuration.write_text(json.dumps({"version": "0.1", "storage": storage, "http": http}))
+    program = told.stdout.splitlines()[-1]
+    with (tmp_path / "registry.log").open("w") as log:
+        process = subprocess.Popen([program, "serve", configuration], stdout=log, stderr=log)
+    try:
+        while True:
+            assert process.poll() is None, (tmp_path / "registry.log").read_text()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

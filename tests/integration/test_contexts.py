@@ -175,7 +175,9 @@ def test_an_argument_that_the_dockerfile_does_not_declare_is_a_warning(project):
     )
     result = project.run("-n2")
     result.assert_outcomes(passed=2, warnings=1)
-    result.stdout.fnmatch_lines(["*DockerbinWarning: build_args: no ARG of * declares 'ANSWR'"])
+    result.stdout.fnmatch_lines(
+        ["*DockerbinWarning: build_args: no ARG of * declares 'ANSWR'; did you mean 'ANSWER'[?]"]
+    )
 
 
 def test_a_missing_ssh_agent_is_said_before_the_build(project, monkeypatch):
@@ -275,4 +277,4 @@ def test_a_registry_that_has_no_generator_of_sboms_is_named(project):
     )
     result = project.run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*127.0.0.1:9/scanner:1*"])
+    result.stdout.fnmatch_lines(["dockerbin: build failed for *127.0.0.1:9/scanner:1*"])

@@ -1,17 +1,24 @@
 """Each build setting, by each way to give it: a table of what works, one cell a test.
 
-A whole pytest run for each way holds a test for each setting; the tests here are its outcomes.
+A whole pytest run for each way holds a test for each setting; the tests here are its outcomes. They
+are a table at the end of the run, and those with buildx 0.13 and 0.29 are one in the documentation.
 """
 
 from __future__ import annotations
 
 import re
 import socket
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from pytest_dockerbin.build_settings import setting_names
+
 pytestmark = pytest.mark.engine
+
+Table = dict[tuple[str, str], str]
 
 # reports what its step saw
 DOCKERFILE = """\
@@ -40,6 +47,20 @@ FROM scratch AS other
 COPY --from=build /out/answer /other
 FROM scratch
 COPY --from=build /out /
+"""
+
+# makes an SBOM as BuildKit's own generator does, which only a registry has
+GENERATOR = "pytest-dockerbin.test/generator:1"
+GENERATOR_DOCKERFILE = """\
+FROM scratch
+COPY busybox-amd64 /bin/busybox
+COPY --chmod=755 <<EOT /scan
+/bin/busybox cat > "\\$BUILDKIT_SCAN_DESTINATION/scan.spdx.json" <<EOS
+{"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document",
+ "predicate": {"name": "scan"}}
+EOS
+EOT
+ENTRYPOINT ["/bin/busybox", "sh", "/scan"]
 """
 
 PLAIN = "FROM scratch\nCOPY <<EOT /answer\nEOT\n"
@@ -105,6 +126,11 @@ SETTINGS = {
     "cgroup_parent": Cell("'dockerbin'", "'/dockerbin/' in read('cgroup')", "dockerbin"),
     "attests": Cell("['type=provenance']", "attested(it)", "type=provenance,mode=min"),
     "provenance": Cell("'max'", "attested(it)", "max"),
+    "sbom": Cell(
+        f"'generator={GENERATOR}'",
+        "it.sbom['predicate']['name'] == 'scan'",
+        f"generator={GENERATOR}",
+    ),
     "builder": Cell("'default'", "'--builder=default' in command(it)", "default"),
     "exporter": Cell("'tar'", "'answer' in tarfile.open(it).getnames()", "tar"),
     "binary": Cell("'bin/tool'", "it.binary().path == it / 'bin/tool'", "bin/tool"),
@@ -136,7 +162,7 @@ def holds(check, it, step=None):
 
 # in the ini file they are given together, but for those that exclude one another
 ALONE = ("context", "context-archive", "dockerfile", "dockerfile-text", "bake", "target", "labels")
-ALONE += ("frontend", "no_cache", "attests", "provenance", "exporter")
+ALONE += ("frontend", "no_cache", "attests", "provenance", "sbom", "exporter")
 
 
 def arguments_of(setting: str) -> str:
@@ -195,8 +221,17 @@ def ini_lines(setting: str) -> str:
 WAYS = {"marker": by_marker, "fixture": by_fixture, "factory": by_factory, "ini": by_ini}
 
 
+@pytest.fixture(scope="module")
+def generator(busybox):
+    """An image, in the engine, that makes SBOMs."""
+    build = ["docker", "buildx", "build", "--load", f"--tag={GENERATOR}", "--file=-", busybox]
+    subprocess.run(build, input=GENERATOR_DOCKERFILE, text=True, check=True, capture_output=True)
+    yield
+    subprocess.run(["docker", "image", "rm", GENERATOR], check=True, capture_output=True)
+
+
 @pytest.fixture
-def laid_out(project, monkeypatch):
+def laid_out(project, generator, monkeypatch):
     """A project with all that the settings name."""
     path = project.pytester.path
     project.dockerfile(DOCKERFILE)
@@ -219,8 +254,10 @@ def laid_out(project, monkeypatch):
 
 
 # what BuildKit in an engine with the classic image store does not make, and says so
-OF_IMAGES = ("labels", "attests", "provenance")
+OF_IMAGES = ("labels", "attests", "provenance", "sbom")
 NOT_SUPPORTED = "*build failed for * is not supported for the docker driver*"
+
+WORKS, MESSAGE, NO_KEY = "works", "message", "no key"
 
 
 def outcomes(
@@ -237,30 +274,79 @@ def outcomes(
     result = project.run("-v")
     said = result.stdout.str()
     found = dict(re.findall(r"::test_(\w+?)(?:\[\S*\])? (PASSED|FAILED|ERROR|SKIPPED)", said))
-    told = {setting: found.get(_id(setting), "not run") for setting in settings}
-    unsupported = {name for name in settings if name in OF_IMAGES and not images}
-    if unsupported:
-        result.stdout.fnmatch_lines([NOT_SUPPORTED])
-    for setting, outcome in told.items():
-        expected = {"FAILED", "ERROR"} if setting in unsupported else {"PASSED"}
-        assert outcome in expected, f"{told}\n{said}"
-    return told | dict.fromkeys(unsupported, "clear message")
+    told = {}
+    for setting in settings:
+        supported = images or setting not in OF_IMAGES
+        expected = {"PASSED"} if supported else {"FAILED", "ERROR"}
+        assert found.get(_id(setting)) in expected, f"{setting}: {found}\n{said}"
+        if not supported:
+            result.stdout.fnmatch_lines([NOT_SUPPORTED])
+        told[setting] = WORKS if supported else MESSAGE
+    return told
 
 
 PLAIN_STEP = "(dockerbin_build('.') / 'step').read_text().strip()"
 
 
+@pytest.fixture(scope="module")
+def buildx() -> str:
+    """The version of buildx: ``0.29``."""
+    said = subprocess.check_output(["docker", "buildx", "version"], text=True)
+    return re.search(r" v?(\d+\.\d+)", said)[1]
+
+
+@pytest.fixture(scope="module")
+def tried(tables, buildx) -> Table:
+    """The outcomes: a table at the end of the run."""
+    return tables.setdefault(f"build settings with buildx {buildx}", {})
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_every_setting_works_however_it_is_given(laid_out, way, containerd_store):
+def test_every_setting_works_however_it_is_given(laid_out, tried, buildx, way, containerd_store):
     if way == "ini":
         given = [name for name, cell in SETTINGS.items() if cell.ini is not None]
         groups = [(name,) for name in given if name in ALONE]
         groups.append(tuple(name for name in given if name not in ALONE))
-        told = {}
+        told = dict.fromkeys(SETTINGS, NO_KEY)
         for group in groups:
             ini = "".join(map(ini_lines, group))
             told |= outcomes(laid_out, way, group, containerd_store, ini)
     else:
         told = outcomes(laid_out, way, tuple(SETTINGS), containerd_store)
-    for setting, outcome in told.items():
-        print(f"{setting:18} {way:8} {outcome}")  # noqa: T201 (-rP shows the table)
+    tried.update({(label(setting), f"{buildx} {way}"): how for setting, how in told.items()})
+
+
+def label(setting: str) -> str:
+    """Return a setting as it stands in tables: "`context` archive"."""
+    name, _, kind = setting.partition("-")
+    return f"`{name}` {kind}".strip()
+
+
+def test_no_setting_is_left_out():
+    assert {setting.partition("-")[0] for setting in SETTINGS} == set(setting_names())
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "settings-tried.md"
+
+
+# the image store that Docker of that time has, which makes images' archives or does not
+STORES = {"0.29": "containerd", "0.13": "classic"}
+
+
+def test_the_table_is_the_documentation_s(tried, buildx, containerd_store):
+    """Of the versions that are in it."""
+    lines = DOCUMENTED.read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    documented = {
+        (row[0], column): cell
+        for row in rows[1:]
+        for column, cell in zip(rows[0][1:], row[1:], strict=True)
+        if column.startswith(f"{buildx} ")
+    }
+    assert set(SETTINGS) == {row[0].replace("`", "").replace(" ", "-") for row in rows[1:]}
+    store = "containerd" if containerd_store else "classic"
+    if STORES.get(buildx) != store:
+        pytest.skip(f"it has no buildx {buildx} with the {store} image store")
+    if len(tried) < len(SETTINGS) * len(WAYS):
+        pytest.skip("not all of the table was tried")
+    assert documented == tried

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
 import socketserver
 import subprocess
 import threading
 
 import pytest
+from lines import Line
 
 pytestmark = [pytest.mark.engine, pytest.mark.any_engine]
 
@@ -48,40 +47,6 @@ def builders_of(project) -> dict[tuple[str, str], str | None]:
         words = dict(word.partition("=")[::2] for word in call if word.startswith("--"))
         found[words["--platform"], words.get("--build-arg", "")] = words.get("--builder")
     return found
-
-
-class Line(socketserver.ThreadingTCPServer):
-    """A TCP port that leads to an engine's socket, until it is cut."""
-
-    def __init__(self, engine: str) -> None:
-        self.engine = engine.removeprefix("unix://")
-        self.cut = False
-        super().__init__(("127.0.0.1", 0), None)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return self.server_address[1]
-
-    def finish_request(self, request, _address):
-        if self.cut:
-            return
-        with socket.socket(socket.AF_UNIX) as far:
-            far.connect(self.engine)
-            back = threading.Thread(target=carry, args=(far, request))
-            back.start()
-            carry(request, far)
-            with contextlib.suppress(OSError):
-                far.shutdown(socket.SHUT_RDWR)  # a hijacked connection does not end by itself
-            back.join()
-
-
-def carry(source: socket.socket, target: socket.socket) -> None:
-    """Write to ``target`` all that ``source`` sends."""
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture

@@ -381,6 +381,18 @@ def test_an_unknown_builder(ask, docker, monkeypatch):
     assert "docker buildx ls" in data["problems"][0]["cure"]
 
 
+def test_a_builder_whose_engine_can_t_be_reached(ask, docker):
+    (docker / "buildx-inspect").write_text("Name: far\nDriver: \nError: no route to tcp://far\n")
+    code, data = ask("--builder=far")
+    assert code == 1
+    assert data["problems"] == [
+        {
+            "problem": "the builder 'far' does not answer (no route to tcp://far)",
+            "cure": "see that its machine and its engine are up: docker buildx inspect far",
+        }
+    ]
+
+
 def test_a_builder_that_is_not_running(ask, docker):
     (docker / "buildx-inspect").write_text(
         "Name:   mine\nDriver: docker-container\n\nNodes:\nName: mine0\nStatus: inactive\n"

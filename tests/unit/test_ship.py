@@ -147,6 +147,14 @@ def test_what_a_test_changed_is_not_written(dest, export, change, told):
     assert ship(dest, [exported], {AMD64: PASSED}) == {AMD64: f"a test changed {told}"}
 
 
+def test_what_another_machine_has_is_left_out(dest, export, tmp_path):
+    """xdist's workers may be elsewhere, and what they built with them."""
+    far = Export(BuildName("default"), "gone/", None, ARM64, tmp_path / "elsewhere")
+    left_out = ship(dest, [export(), far], {AMD64: PASSED, ARM64: PASSED})
+    assert left_out == {ARM64: "tested on another machine, which has its files"}
+    assert checked(dest) == 2
+
+
 def test_what_a_test_left_behind_is_not_written(dest, export):
     exported = export()
     (exported.result / "tree/core").write_text("dumped")

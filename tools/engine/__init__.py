@@ -6,12 +6,12 @@ library is used: the script has to work before anything of the project is instal
 Imports go one way, from top to bottom::
 
     cli
-    status  images  busybox           what the commands do
-    lifecycle                         starts and stops one flavour
-    toolsets  emulators  tree         made of Debian packages
-    apt  debs  daemon  docker         one outside thing each
+    status  images  busybox  registry    what the commands do
+    lifecycle                            starts and stops one flavour
+    toolsets  emulators  tree  programs  made of Debian packages
+    apt  debs  daemon  docker            one outside thing each
     network  processes  oci
-    flavours  layout  sources         values
+    flavours  layout  sources            values
     locks  shell
     errors
 """

@@ -6,9 +6,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from engine import apt, debs
 from engine.errors import EngineError
 from engine.locks import locked
+from engine.programs import fetch
 from engine.shell import say
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def busybox(folder: Path, architectures: Sequence[str], layout: Layout) -> None:
         if not cached.exists():
             with locked(layout.busybox / "lock"):
                 if not cached.exists():
-                    _fetch(architecture, cached, layout)
+                    debian = ARCHITECTURES[architecture]
+                    fetch("busybox-static", "busybox", debian, cached, layout)
         place = folder / cached.name
         if not (place.exists() and _same(place, cached)):
             # Copied aside and moved: a build that runs at the same time sees a whole file.
@@ -57,41 +58,3 @@ def busybox(folder: Path, architectures: Sequence[str], layout: Layout) -> None:
 def _same(one: Path, other: Path) -> bool:
     first, second = one.stat(), other.stat()
     return (first.st_size, first.st_mtime_ns) == (second.st_size, second.st_mtime_ns)
-
-
-def _fetch(architecture: str, place: Path, layout: Layout) -> None:
-    machine = apt.machine()
-    if not machine.has_apt:
-        raise EngineError("busybox files come from Debian's packages", "run this on Debian")
-    # An archive may lack an architecture in one suite and have it in another.
-    suites = ("stable", "testing") if machine.is_debian else (machine.codename,)
-    problems = []
-    for name in dict.fromkeys((*suites, machine.codename)):
-        try:
-            suite = apt.Suite.open(name, ARCHITECTURES[architecture], layout.apt)
-            suite.update()
-            package = _take(suite, place)
-        except EngineError as error:
-            problems.append(f"{name}: {error.message}")
-            continue
-        say(f"took busybox for {architecture} from {package}")
-        return
-    raise EngineError(
-        f"no busybox-static for {architecture} ({'; '.join(problems)})",
-        "see that `apt-get update` works on this machine, then try again",
-    )
-
-
-def _take(suite: apt.Suite, place: Path) -> str:
-    """Put the program of a suite's package into its place; return the package's file name."""
-    with debs.scratch(place.parent) as new:
-        [deb] = suite.download(["busybox-static"], new)
-        debs.unpack(deb, new / "root")
-        # Debian moved it with the merge of / and /usr.
-        for part in ("usr/bin", "bin"):
-            file = new / "root" / part / "busybox"
-            if file.is_file():
-                file.chmod(0o755)
-                file.replace(place)
-                return deb.name
-    raise EngineError(f"{deb.name} has no busybox")

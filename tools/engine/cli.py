@@ -16,6 +16,7 @@ from engine.errors import EngineError
 from engine.flavours import MAIN, NAMES, flavour
 from engine.images import RECIPES, images
 from engine.layout import HOME_VARIABLE, Layout
+from engine.registry import registry
 from engine.shell import complain
 from engine.status import status
 
@@ -62,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
     box = commands.add_parser("busybox", help="put static busybox files into a folder")
     box.add_argument("folder", type=Path)
     box.add_argument("architectures", nargs="*", metavar="ARCH", help=", ".join(ARCHITECTURES))
+
+    commands.add_parser("registry", help="have the program of an image registry; print its place")
     return top
 
 
@@ -72,22 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     # Other users run the docker and buildx that are put into place here.
     umask = os.umask(0o022)
     try:
-        match options.command:
-            case "start":
-                lifecycle.start(options.flavour, layout)
-            case "stop":
-                names = list(NAMES) if options.flavour == "all" else [options.flavour]
-                lifecycle.stop(names, layout)
-            case "exec":
-                execute(options.flavour, options.arguments, layout, umask)
-            case "status":
-                status(layout, as_json=options.json)
-            case "images":
-                answers = images(options.names, layout)
-                # The last line is for programs.
-                print(f"registry: {'yes' if answers else 'no'}")
-            case "busybox":
-                busybox(options.folder, options.architectures, layout)
+        _carry_out(options, layout, umask)
     except EngineError as error:
         complain(str(error))
         return 1
@@ -99,6 +87,28 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         os.umask(umask)
     return 0
+
+
+def _carry_out(options: argparse.Namespace, layout: Layout, umask: int) -> None:
+    match options.command:
+        case "start":
+            lifecycle.start(options.flavour, layout)
+        case "stop":
+            names = list(NAMES) if options.flavour == "all" else [options.flavour]
+            lifecycle.stop(names, layout)
+        case "exec":
+            execute(options.flavour, options.arguments, layout, umask)
+        case "status":
+            status(layout, as_json=options.json)
+        case "images":
+            answers = images(options.names, layout)
+            # The last line is for programs.
+            print(f"registry: {'yes' if answers else 'no'}")
+        case "busybox":
+            busybox(options.folder, options.architectures, layout)
+        case "registry":
+            # The last line is for programs.
+            print(registry(layout))
 
 
 def execute(name: str, arguments: list[str], layout: Layout, umask: int) -> None:

@@ -22,6 +22,7 @@ class Layout:
         main, floor, classic     one engine each: see Flavour
         images/NAME/             base images as OCI layouts
         busybox/                 static busybox files
+        registry/                an image registry's program
     """
 
     home: Path
@@ -58,3 +59,8 @@ class Layout:
     def busybox(self) -> Path:
         """Static busybox files, one for each architecture."""
         return self.home / "busybox"
+
+    @property
+    def registry(self) -> Path:
+        """The program of an image registry."""
+        return self.home / "registry"
