@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.secret import kind
+from pytest_dockerbin.surroundings import variables
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
@@ -56,8 +56,8 @@ class Job:
         the same content share a result. Of secrets it has ids and kinds, as BuildKit's has ids.
         """
         asked = _settings(self.spec)
-        builder = self.spec.builder or os.environ.get("BUILDX_BUILDER")
-        around = [os.environ.get(name) for name in _VARIABLES]
+        builder = self.spec.builder or variables().get("BUILDX_BUILDER")
+        around = [variables().get(name) for name in _VARIABLES]
         text = json.dumps([asked, builder, around, str(self.platform), inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

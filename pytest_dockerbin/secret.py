@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from pytest_dockerbin import surroundings
 from pytest_dockerbin.errors import SecretError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def find_agents(ssh: Iterable[tuple[str, str]]) -> None:
         SecretError: one is not.
     """
     for name, place in ssh:
-        agent = place or os.environ.get("SSH_AUTH_SOCK", "")
+        agent = place or surroundings.variables().get("SSH_AUTH_SOCK", "")
         if not agent:
             raise SecretError.no_agent(name, "SSH_AUTH_SOCK is not set")
         if not Path(agent).exists():
@@ -154,9 +155,9 @@ def _read(name: str, source: Source) -> bytes:
         return value
     scheme, _, where = source.partition(":")
     if scheme == "env":
-        value = os.fsencode(os.environ.get(where, ""))
+        value = os.fsencode(surroundings.variables().get(where, ""))
         if not value:  # what CI services give to the workflows of forks
-            state = "empty" if where in os.environ else "not set"
+            state = "empty" if where in surroundings.variables() else "not set"
             raise SecretError.missing(name, f"the variable {where} is {state}")
         return value
     path = Path(where)

@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from pytest_dockerbin.bake_target import PROBE, PROBE_VALUE
-from pytest_dockerbin.buildx.docker import find_docker
+from pytest_dockerbin.buildx.docker import buildx_words
 from pytest_dockerbin.buildx.inventory import missing_buildx
 from pytest_dockerbin.errors import SecretError, SettingsError
 
@@ -52,7 +52,7 @@ def print_definition(files: tuple[Path, ...], target: str | None) -> dict[str, A
 def _bake(files: tuple[Path, ...], words: list[str]) -> subprocess.CompletedProcess[str]:
     named = [f"--file={file}" for file in files]
     return subprocess.run(
-        [find_docker(), "buildx", "bake", *named, *words],
+        [*buildx_words(), "bake", *named, *words],
         cwd=files[0].parent,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -18,7 +18,7 @@ ATTESTATION = ".pytest-dockerbin."
 
 
 def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str) -> list[str]:
-    """Return docker's arguments: always ``--flag=value``, and the context behind ``--``.
+    """Return buildx's arguments: always ``--flag=value``, and the context behind ``--``.
 
     Args:
         spec: what to build.
@@ -27,7 +27,6 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
         dest: where the export goes.
     """
     words = [
-        "buildx",
         "build",
         f"--platform={platform}",
         f"--output={output(spec, dest)}",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def bake_arguments(spec: BuildSpec, platform: Platform, folder: Path, *, dest: str) -> list[str]:
-    """Return docker's arguments for a build with linked targets.
+    """Return buildx's arguments for a build with linked targets.
 
     Args:
         spec: what to build.
@@ -47,7 +47,7 @@ def bake_arguments(spec: BuildSpec, platform: Platform, folder: Path, *, dest: s
         targets[name] |= {"platforms": [its] if its else [], "output": ["type=cacheonly"]}
     file = folder / "docker-bake.json"
     file.write_text(json.dumps(_escaped({"target": targets})))
-    words = ["buildx", "bake", f"--file={file}"]
+    words = ["bake", f"--file={file}"]
     if spec.builder:
         words.append(f"--builder={spec.builder}")
     return [*words, spec.baked.target]
@@ -59,7 +59,7 @@ def shown_arguments(spec: BuildSpec, platform: Platform) -> list[str]:
     name = spec.baked.target
     files = [f"--file={file}" for file in spec.baked.files]
     changed = [f"--set={name}.platform={platform}", f"--set={name}.output=out"]
-    return ["buildx", "bake", *files, *changed, name]
+    return ["bake", *files, *changed, name]
 
 
 def _target(

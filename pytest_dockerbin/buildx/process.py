@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from pytest_dockerbin import surroundings
 from pytest_dockerbin.errors import EngineError
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def follow(
     variables: Mapping[str, Secret],
     *,
     stdin: Path | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> int:
     """Run the command, feed its output to ``log`` and return its exit code.
 
@@ -84,6 +86,7 @@ def follow(
         watch: who looks after it.
         variables: what is in its environment besides this process's.
         stdin: the file that it reads; nothing when None.
+        defaults: what is in its environment where nobody said otherwise.
 
     Raises:
         TimeUp: it took too long or was silent for too long.
@@ -94,7 +97,8 @@ def follow(
     end, silent_end = now + timeouts.total, now + timeouts.silence
     next_look = now + _TURN
     ended = False
-    with _process(command, variables, stdin) as (process, pieces), watch.guard(process.pid):
+    environment = {**(defaults or {}), **_environment(variables)}
+    with _process(command, environment, stdin) as (process, pieces), watch.guard(process.pid):
         while True:
             now = time.monotonic()
             if now >= end:
@@ -127,7 +131,7 @@ def follow(
 
 @contextmanager
 def _process(
-    command: list[str], variables: Mapping[str, Secret], stdin: Path | None
+    command: list[str], environment: Mapping[str, str], stdin: Path | None
 ) -> Iterator[tuple[subprocess.Popen[str], queue.Queue[str | None]]]:
     """Start the command in a process group of its own, and leave none of it behind."""
     try:
@@ -137,7 +141,8 @@ def _process(
                 stdin=file,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(variables),
+                env=environment,
+                cwd=surroundings.folder(),
                 text=True,
                 encoding="utf-8",
                 errors="replace",
@@ -191,7 +196,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _environment(variables: Mapping[str, Secret]) -> dict[str, str]:
     return {
-        **os.environ,
+        **surroundings.variables(),
         **{name: secret.reveal() for name, secret in variables.items()},
         "BUILDX_METADATA_PROVENANCE": "disabled",
         "BUILDX_BAKE_ENTITLEMENTS_FS": "0",  # the user's folders are not below our own bake file

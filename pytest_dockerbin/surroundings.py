@@ -1,0 +1,55 @@
+"""What a build takes from its process: variables of the environment, and the working folder.
+
+A test may change both for itself, with ``monkeypatch``. A build that goes on in the background
+meanwhile must not see that: it keeps those that it was asked for in.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Variables of an environment, and a working folder."""
+
+    variables: Mapping[str, str]
+    folder: Path | None
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return those of this process as they are now."""
+        return cls(dict(os.environ), Path.cwd())
+
+
+_kept: ContextVar[Surroundings | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept(surroundings: Surroundings) -> Iterator[None]:
+    """Let this thread's builds see ``surroundings``, whatever becomes of the process's own."""
+    token = _kept.set(surroundings)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def variables() -> Mapping[str, str]:
+    """Return the environment's variables."""
+    found = _kept.get()
+    return found.variables if found else os.environ
+
+
+def folder() -> Path | None:
+    """Return the working folder for what is started; None for the process's own."""
+    found = _kept.get()
+    return found.folder if found else None
