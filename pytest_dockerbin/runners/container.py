@@ -25,6 +25,7 @@ from pytest_dockerbin.runners.lineage import family
 from pytest_dockerbin.runners.listening import accepts
 from pytest_dockerbin.runners.process import Process, Usage
 from pytest_dockerbin.runners.refusal import (
+    Emulation,
     interpreter_of,
     mistake,
     no_loader,
@@ -108,9 +109,12 @@ class ContainerRunner(HostRunner):
         stdin: int | IO[bytes] | None,
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
+        *,
+        buffered: bool = True,
     ) -> Process | Verdict:
         __tracebackhide__ = True
-        if refused := refusal(command, (), command.env):
+        emulation = Emulation.IN_CONTAINER if self.version else Emulation.NONE
+        if refused := refusal(command, (), command.env, emulation):
             return refused
         self.guard(family())
         container = self.containers.take(self.place)
@@ -131,6 +135,7 @@ class ContainerRunner(HostRunner):
                 stdout=stdout,
                 stderr=stderr,
                 env=env,
+                buffered=buffered,
             )
         except BaseException:
             self.containers.give_back(container, ended=False)
@@ -168,10 +173,14 @@ class _ContainerProcess(Process):
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
         env: Mapping[str, str],
+        buffered: bool,
     ) -> None:
         self._container = container
         self._containers = containers
-        super().__init__(command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=None)
+        super().__init__(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=None,
+            buffered=buffered,
+        )  # fmt: skip
 
     @property
     def returncode(self) -> int | None:

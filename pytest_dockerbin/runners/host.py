@@ -19,8 +19,8 @@ from pytest_dockerbin.results import RunResult, title
 from pytest_dockerbin.runners.launcher import write_launcher
 from pytest_dockerbin.runners.lineage import family
 from pytest_dockerbin.runners.process import Process, Usage, follow
-from pytest_dockerbin.runners.qemu import models_listed_by
-from pytest_dockerbin.runners.refusal import refusal, why_not_started
+from pytest_dockerbin.runners.qemu import NO_PREFIX, PREFIX, models_listed_by
+from pytest_dockerbin.runners.refusal import Emulation, has_loader, refusal, why_not_started
 from pytest_dockerbin.runners.running import HostProgram
 from pytest_dockerbin.runners.verdict import Verdict, verdict
 
@@ -66,8 +66,7 @@ class HostRunner:
         if self.name == "qemu":
             return replace(self, prefix=(*self.prefix, "-L", folder))  # the last one counts
         if self.emulated:
-            variables = {**dict(self.variables), "QEMU_LD_PREFIX": folder}
-            return replace(self, variables=tuple(variables.items()))
+            return replace(self, variables=_with(self.variables, PREFIX, folder))
         # this host's kernel would start this host's loader
         loader = sysroot.folder / sysroot.loader
         libraries = os.pathsep.join(dict.fromkeys((f"{folder}/lib", str(loader.parent))))
@@ -78,13 +77,14 @@ class HostRunner:
         return self
 
     def launcher(self, program: Path) -> Path:  # noqa: D102 (as the protocol says)
-        if not self.prefix and not self.variables:
+        variables = self._own_variables(program)
+        if not self.prefix and not variables:
             return program
         return write_launcher(
             program,
             self.launchers,
             prefix=self.prefix,
-            variables=dict(self.variables),
+            variables=dict(variables),
             argv0=self.argv0,
         )
 
@@ -127,7 +127,8 @@ class HostRunner:
     ) -> tuple[tuple[bytes, bytes], Verdict, Usage]:
         __tracebackhide__ = True
         stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
-        process = self._start(command, stdin, subprocess.PIPE, subprocess.PIPE)
+        pipe = subprocess.PIPE
+        process = self._start(command, stdin, pipe, pipe, buffered=False)
         if isinstance(process, Verdict):
             return (b"", process.stderr), process, Usage(0.0, None)
         ended = follow(process, data, limit, max_output)
@@ -138,6 +139,7 @@ class HostRunner:
             code=process.returncode,
             emulated=self.emulated,
             cpu=self.cpu,
+            version=self.version,
             models=lambda: models_listed_by(
                 command.platform.architecture, self.prefix[0] if self.name == "qemu" else None
             ),
@@ -175,11 +177,13 @@ class HostRunner:
         stdin: int | IO[bytes] | None,
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
+        *,
+        buffered: bool = True,
     ) -> Process | Verdict:
         """Start the program; or tell why not."""
         __tracebackhide__ = True
-        env = {**dict(self.variables), **command.env}
-        refused = refusal(command, self.prefix, env, by_qemu=self.name == "qemu")
+        env = {**dict(self._own_variables(command.program)), **command.env}
+        refused = refusal(command, self.prefix, env, self._emulation())
         if refused:
             return refused
         self.guard(family())
@@ -191,6 +195,7 @@ class HostRunner:
                 stderr=stderr,
                 env=env,
                 cwd=command.cwd,
+                buffered=buffered,
             )
         except OSError as error:
             return why_not_started(command, self.prefix, error)
@@ -200,4 +205,28 @@ class HostRunner:
 
     def _variables(self, command: Command) -> dict[str, str]:
         """Return the runner's variables, as the program gets them."""
-        return {name: command.env.get(name, value) for name, value in self.variables}
+        own = self._own_variables(command.program)
+        return {name: command.env.get(name, value) for name, value in own}
+
+    def _own_variables(self, program: Path) -> tuple[tuple[str, str], ...]:
+        """Return the runner's variables for a program.
+
+        A dynamic one's loader is looked for on this host alone, whatever folder the kernel's QEMU
+        was built to look into: so it is known before the run whether it is there. Static programs,
+        and so most, need no variable for it.
+        """
+        by_kernel = self._emulation() is Emulation.BY_KERNEL
+        if by_kernel and PREFIX not in dict(self.variables) and has_loader(program):
+            return _with(self.variables, PREFIX, NO_PREFIX)
+        return self.variables
+
+    def _emulation(self) -> Emulation:
+        if self.name == "qemu":
+            return Emulation.BY_NAME
+        return Emulation.BY_KERNEL if self.name == "binfmt" and self.version else Emulation.NONE
+
+
+def _with(
+    variables: tuple[tuple[str, str], ...], name: str, value: str
+) -> tuple[tuple[str, str], ...]:
+    return tuple({**dict(variables), name: value}.items())

@@ -26,7 +26,11 @@ _SAME_NAMES = ("arm", "mips", "mips64", "ppc64", "ppc64le", "riscv64", "s390x")
 # program opens: Debian's, and QEMU's own default
 _PREFIXES = ("/etc/qemu-binfmt/{name}", "/usr/gnemul/qemu-{name}")
 
-_NO_PREFIX = "/"  # QEMU's word for "look nowhere else" (util/path.c)
+PREFIX = "QEMU_LD_PREFIX"
+"""The variable that names another one, as the option ``-L`` does."""
+
+NO_PREFIX = "/"
+"""QEMU's word for "look nowhere else" (util/path.c)."""
 
 
 class Level(NamedTuple):
@@ -103,14 +107,14 @@ def default_models(platform: Platform) -> tuple[str | None, ...]:
 
 def prefix_words() -> tuple[str, ...]:
     """Return words for QEMU's command line that let a program see this host's files only."""
-    return "-L", _NO_PREFIX
+    return "-L", NO_PREFIX
 
 
 def prefix_variables(architecture: str) -> dict[str, str]:
     """Return the same as variables; none where there is nothing else to be seen."""
     name = name_of(architecture)
     there = any(Path(folder.format(name=name)).exists() for folder in _PREFIXES)
-    return {"QEMU_LD_PREFIX": _NO_PREFIX} if there else {}
+    return {PREFIX: NO_PREFIX} if there else {}
 
 
 def known_models(printed: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.executables import is_format_of, read_executable
 from pytest_dockerbin.results import Kind
+from pytest_dockerbin.runners.hints import needs_loader
 from pytest_dockerbin.runners.mounts import is_noexec, mount_of
-from pytest_dockerbin.runners.qemu import architecture_of
-from pytest_dockerbin.runners.verdict import CANNOT_EXECUTE, NO_LOADER, Verdict, needs_loader
+from pytest_dockerbin.runners.qemu import NO_PREFIX, PREFIX, architecture_of
+from pytest_dockerbin.runners.verdict import CANNOT_EXECUTE, NO_LOADER, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +26,24 @@ if TYPE_CHECKING:
     from pytest_dockerbin.results import Command
 
 _QEMU = re.compile(r"qemu-([a-z0-9_]+)(?:-static)?")
+_VERSION = "QEMU_VERSION"
+
+
+class Emulation(Enum):
+    """How QEMU gets to run a program."""
+
+    NONE = 0
+    """Not at all, or nobody knows."""
+    BY_NAME = 1
+    """It is started by its name, whatever that is."""
+    BY_KERNEL = 2
+    """The kernel starts it."""
+    IN_CONTAINER = 3
+    """A kernel does, and the program finds a container's files."""
 
 
 def refusal(
-    command: Command, prefix: tuple[str, ...], env: Mapping[str, str], *, by_qemu: bool = False
+    command: Command, prefix: tuple[str, ...], env: Mapping[str, str], emulation: Emulation
 ) -> Verdict | None:
     """Tell why the program will not be run, if that is so; its header is read for it.
 
@@ -38,10 +54,11 @@ def refusal(
         command: what is to be run.
         prefix: the words with which a runner is started for it.
         env: the variables that it will get.
-        by_qemu: whether the first of them is QEMU, whatever its name.
+        emulation: how QEMU gets to run it.
 
     Raises:
         FileNotFoundError: there is no such program; QEMU would end with 1 and say nothing.
+        PermissionError: QEMU would do the same of a program without the x bit.
     """
     __tracebackhide__ = True
     program = command.program
@@ -53,27 +70,61 @@ def refusal(
         return None
     if found and not _is_for(found, command.platform):
         return _foreign(found, command)
-    emulator = _QEMU.fullmatch(Path(prefix[0]).name) if prefix else None
-    if (emulator or by_qemu) and (found is None or found.format != "ELF"):
+    if not prefix and emulation is Emulation.NONE:
+        return None
+    return _refused_by_qemu(command, prefix, env, emulation, found)
+
+
+def _refused_by_qemu(
+    command: Command,
+    prefix: tuple[str, ...],
+    env: Mapping[str, str],
+    emulation: Emulation,
+    found: Executable | None,
+) -> Verdict | None:
+    """Tell why QEMU would not run the program; some of it QEMU itself says badly or not at all."""
+    __tracebackhide__ = True
+    program = command.program
+    named = _QEMU.fullmatch(Path(prefix[0]).name) if prefix else None
+    by_name = bool(named) or emulation is Emulation.BY_NAME
+    if by_name and (found is None or found.format != "ELF"):
         return _nothing_for_qemu(found, command)
-    target = architecture_of(emulator[1]) if emulator else None
+    if by_name and not os.stat(program).st_mode & 0o111:  # noqa: PTH116 (QEMU would end with 1)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(program))
+    target = architecture_of(named[1]) if named else None
     if target and found and target not in found.machines:
         return _refused(
             Kind.WRONG_PLATFORM,
             CANNOT_EXECUTE,
             f"{program.name} is {found}; {prefix[0]} emulates {target}",
         )
-    sysroot = _option(prefix, "-L") or env.get("QEMU_LD_PREFIX")
-    loader = found.interpreter if found else None
-    # without either QEMU has a folder of its own, which only it knows
-    if emulator and sysroot and loader and not _is_there(loader, sysroot):
-        return _refused(
-            Kind.NO_LOADER,
-            NO_LOADER,
-            f"{program.name} needs {loader}, which is neither in {sysroot} nor here",
-            needs_loader(loader),
-        )
+    if not by_name and emulation is Emulation.NONE:  # a command of which nothing is known
+        return None
+    if _VERSION in env:
+        said = f"{_VERSION} is set: QEMU would print its version, and not run {program.name}"
+        return _refused(Kind.EMULATOR_FAULT, CANNOT_EXECUTE, said, f"take {_VERSION} out of env")
+    if found and emulation is not Emulation.IN_CONTAINER:
+        return _without_loader(program, found, _option(prefix, "-L") or env.get(PREFIX))
     return None
+
+
+def _without_loader(program: Path, found: Executable, folder: str | None) -> Verdict | None:
+    loader = found.interpreter
+    # without a folder QEMU has one of its own, which only it knows
+    if not folder or not loader or _is_there(loader, folder):
+        return None
+    where = "not here" if folder == NO_PREFIX else f"neither in {folder} nor here"
+    said = f"{program.name} needs {loader}, which is {where}"
+    return _refused(Kind.NO_LOADER, NO_LOADER, said, needs_loader(loader))
+
+
+def has_loader(program: Path) -> bool:
+    """Tell whether a program names a loader; False of one that can't be read."""
+    try:
+        found = _header(program)
+    except OSError:
+        return False
+    return bool(found and found.interpreter)
 
 
 def _is_for(found: Executable, platform: Platform) -> bool:
@@ -185,7 +236,7 @@ def interpreter_of(program: Path) -> str | None:
 
 
 def _header(program: Path) -> Executable | None:
-    facts = program.stat()
+    facts = os.stat(program)  # noqa: PTH116 (half the time of Path.stat)
     return _header_of(program, (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
 
 

@@ -26,11 +26,19 @@ def written(folder, data, name="program"):
     return path
 
 
+# ldr x1, [sp, 8]; mov x2, 4; mov x0, 1; mov x8, 64 (write); svc; exit
+ARM64_NAME = (0xF94007E1, 0xD2800082, 0xD2800020, 0xD2800808, 0xD4000001)
+# ldr x0, [sp, 16]; add x1, sp, 16; mov x2, 0; mov x8, 221 (execve); svc; neg x0, x0; exit
+ARM64_EXECUTES = (0xF9400BE0, 0x910043E1, 0xD2800002, 0xD2801BA8, 0xD4000001, 0xCB0003E0)
+ARM64_EXIT = (0xD2800BA8, 0xD4000001)  # mov x8, 93; svc
+
+
 def arm64(*words):
-    """Return an arm64 program with these instructions, at most 3."""
-    data = tiny_program(ARM64, 0)
-    text = struct.pack(f"<{len(words)}I", *words)
-    return data[:START] + text + data[START + len(text) :]
+    """Return an arm64 program with these instructions."""
+    tiny = tiny_program(ARM64, 0)
+    data = tiny[:START] + struct.pack(f"<{len(words)}I", *words)
+    data += bytes(max(0, len(tiny) - len(data)))
+    return data.replace(struct.pack("<Q", len(tiny)), struct.pack("<Q", len(data)))
 
 
 def dynamic(loader):

@@ -6,12 +6,26 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import elf
 import pytest
-from programs import ARM64, ARM64_FAULT, ARM64_ILLEGAL, QEMU, QEMU_ARM, arm64, dynamic, written
+from programs import (
+    ARM64,
+    ARM64_EXECUTES,
+    ARM64_EXIT,
+    ARM64_FAULT,
+    ARM64_ILLEGAL,
+    ARM64_NAME,
+    QEMU,
+    QEMU_ARM,
+    arm64,
+    dynamic,
+    written,
+)
 
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import RunError
@@ -21,7 +35,7 @@ from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.proof import ProofError, prove, write_tiny
 from pytest_dockerbin.runners.refusal import why_not_started
-from pytest_dockerbin.runners.tiny import tiny_program
+from pytest_dockerbin.runners.tiny import idle_program, tiny_program
 from pytest_dockerbin.runners.verdict import verdict
 
 HOST = Platform.host()
@@ -30,7 +44,9 @@ needs_qemu = pytest.mark.skipif(QEMU is None, reason="needs qemu-aarch64(-static
 needs_qemu_arm = pytest.mark.skipif(QEMU_ARM is None, reason="needs qemu-arm(-static)")
 
 
-def binary(path, *prefix, emulated=True, factor=1.0, variables=(), platform=ARM64):
+def binary(
+    path, *prefix, emulated=True, factor=1.0, variables=(), platform=ARM64, version="QEMU 1.2"
+):
     runner = HostRunner(
         name="qemu" if prefix else "binfmt" if emulated else "native",
         emulated=emulated,
@@ -38,7 +54,7 @@ def binary(path, *prefix, emulated=True, factor=1.0, variables=(), platform=ARM6
         timeout_factor=factor,
         prefix=prefix,
         variables=variables,
-        version="QEMU 1.2" if emulated else "",
+        version=version if emulated else "",
     )
     return Binary(path=path, platform=platform, size=0, sha256="", runner=lambda *_: runner)
 
@@ -170,10 +186,40 @@ def test_a_loader_in_the_sysroot_is_found(tmp_path):
     assert binary(path, QEMU, "-L", str(tmp_path)).run().kind != "no-loader"
 
 
-def test_a_missing_loader_is_told_by_qemu_s_words_when_no_sysroot_is_known(tmp_path, emulator):
-    result = binary(written(tmp_path, dynamic(LOADER)), *emulator).run()
+def test_a_missing_loader_is_told_by_qemu_s_words_when_nothing_is_known(tmp_path, emulator):
+    """Of an emulator that did not tell its version, or is told nothing of folders."""
+    result = binary(written(tmp_path, dynamic(LOADER)), *emulator, version="").run()
     assert (result.kind, result.returncode) == ("no-loader", 127)
     assert f"Could not open '{LOADER}'" in result.emulator_said
+
+
+def test_a_missing_loader_is_said_before_the_kernel_starts_its_emulator(tmp_path, emulator):
+    """Whatever folder of its own that has: it is told to look nowhere else."""
+    if emulator:
+        pytest.skip("is not the kernel's")
+    program = binary(written(tmp_path, dynamic(LOADER)))
+    result = program.run()
+    assert (result.kind, result.returncode, result.emulator_said) == ("no-loader", 127, "")
+    assert result.stderr == f"dockerbin: program needs {LOADER}, which is not here\n"
+    assert result.variables == {"QEMU_LD_PREFIX": "/"}
+    assert "sysroot_target" in result.hint
+    with pytest.raises(RunError, match=f"^program needs {LOADER}, which is not here\n"):
+        program.popen()
+    static = binary(written(tmp_path, tiny_program(ARM64, 0), "static")).run()
+    assert (static.returncode, static.variables) == (0, {})
+
+
+def test_rosetta_s_missing_loader_and_failures_are_told(tmp_path):
+    """On a Linux machine of a Mac, whose emulator has words of its own (docker/for-mac#7644)."""
+    path = written(tmp_path, elf.elf(elf.AMD64, interpreter="/lib64/ld-linux-x86-64.so.2"))
+    said = b"rosetta error: failed to open elf at /lib64/ld-linux-x86-64.so.2\n "
+    found = told(said, -5, program=path)
+    assert (found.kind, found.returncode) == ("no-loader", 127)
+    assert "give it /lib64/ld-linux-x86-64.so.2" in found.hint
+    found = told(b"rosetta error: unexpectedly need to EmulateForward\n", -5, program=path)
+    assert found.kind == "emulator-fault"
+    assert "the emulator's failure" in found.hint
+    assert told(said, -5, program=path, emulated=False).kind == "signaled"
 
 
 def test_a_missing_interpreter_of_a_script_is_named(tmp_path):
@@ -191,7 +237,7 @@ def test_what_is_no_program_is_of_the_wrong_platform(tmp_path):
     assert "neither a program nor a script" in result.stderr
 
 
-def test_a_file_without_the_x_bit_is_the_test_s_own_mistake(tmp_path):
+def test_a_script_without_the_x_bit_is_the_test_s_own_mistake(tmp_path):
     path = written(tmp_path, b"#!/bin/sh\n")
     path.chmod(0o644)
     with pytest.raises(PermissionError):
@@ -296,9 +342,12 @@ FAULTS = [  # from QEMU's sources, 5.0 to 10.0
 ]
 
 
-def told(stderr, code=-6, *, stdout=b"", emulated=True, in_time=True, program=Path("/nowhere")):
+def told(
+    stderr, code=-6, *, stdout=b"", emulated=True, in_time=True, program=Path("/nowhere"), **case
+):
     ended = Ended(stdout, stderr, in_time=in_time, whole=True)
-    return verdict(program, ended, code=code, emulated=emulated, models=lambda: "emulate -cpu help")
+    models = {"models": lambda: "emulate -cpu help"}
+    return verdict(program, ended, code=code, emulated=emulated, **models, **case)
 
 
 @pytest.mark.parametrize("line", FAULTS)
@@ -447,6 +496,191 @@ def test_a_program_that_can_t_start_others_is_told():
 def test_a_new_instruction_is_told():
     assert "-cpu max" in told(b"", -4).hint
     assert "newer processor" in told(b"", -4, emulated=False).hint
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Fatal glibc error: CPU does not support x86-64-v2",
+        b"Fatal glibc error: CPU lacks VXE support (z14 or later required)",
+        b"This program can only be run on AMD64 processors with v3 microarchitecture support.",
+        (
+            b"runtime: this CPU has no VFPv3 floating point hardware, so it cannot run\n"
+            b"this GOARM=7 binary. Recompile using GOARM=6."
+        ),
+    ],
+)
+def test_a_program_that_finds_its_processor_too_old_is_told_as_one_that_does_not(line):
+    assert "on baseline CPU x86-64-v1: " in told(line + b"\n", 1, cpu="x86-64-v1").hint
+    assert "-cpu max" in told(line + b"\n", 127).hint
+    assert told(line + b"\n", 1, emulated=False).hint == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"strace: test_ptrace_get_syscall_info: PTRACE_TRACEME: Function not implemented",
+        b"panic: io_uring_setup: function not implemented",
+        b"Error: ENOSYS: function not implemented, uv_pipe_open",
+    ],
+)
+def test_a_call_that_qemu_lacks_is_told(line):
+    hint = told(line + b"\n", 1).hint
+    assert hint.startswith("QEMU knows no ptrace, seccomp, ")
+    assert "emulated=False" in hint
+    assert told(line + b"\n", 1, emulated=False).hint == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "bad"),
+    [
+        ("QEMU 5.0.1", False),
+        ("QEMU 5.2.0", True),
+        ("QEMU 6.1.0", False),
+        ("QEMU 7.2.22", True),
+        ("QEMU 9.2.1", True),
+        ("QEMU 9.2.2", False),
+        ("QEMU 10.0.2", False),
+        ("", False),
+    ],
+)
+def test_versions_of_qemu_that_crash_sound_programs_are_named(version, bad):
+    """Of a crash, which may be the program's own; not of an abort, which is a decision."""
+    for number in (signal.SIGSEGV, signal.SIGBUS):
+        hint = told(b"", -number, version=version).hint
+        assert hint.startswith(f"its own fault, or that of {version}, ") is bad
+    assert told(b"", -signal.SIGABRT, version=version).hint == ""
+    fault = told(b"qemu: fatal: x\n", version=version).hint
+    assert fault.startswith(f"{version} is known for it") is (bad and bool(version))
+
+
+def test_memory_pages_that_are_too_large_are_told_natively_too():
+    said = b"<jemalloc>: Unsupported system page size\n"
+    assert "--with-lg-page=16" in told(said, emulated=False).hint
+
+
+# -- what was measured beside ---------------------------------------------------------------------
+
+
+def test_a_program_without_the_x_bit_is_the_test_s_own_mistake(tmp_path, emulator):
+    """Also where QEMU would end with 1 and say nothing."""
+    path = written(tmp_path, tiny_program(ARM64, 42))
+    path.chmod(0o644)
+    with pytest.raises(PermissionError, match=str(path)):
+        binary(path, *emulator).run()
+
+
+@pytest.fixture
+def noexec(tmp_path):
+    folder = tmp_path / "noexec"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,noexec", "none", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs to mount")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_noexec_mount_matters_to_the_kernel_and_not_to_qemu(noexec, emulator):
+    result = binary(written(noexec, tiny_program(ARM64, 42)), *emulator).run()
+    if emulator:
+        assert (result.kind, result.returncode) == ("exited", 42)
+    else:
+        assert result.returncode == 126
+        assert result.stderr == (f"dockerbin: program lies on {noexec}, which is mounted noexec\n")
+
+
+def test_qemu_that_would_only_print_its_version_is_not_started(tmp_path, emulator):
+    """It would end with 0, and the program would not have run at all."""
+    program = binary(written(tmp_path, tiny_program(ARM64, 42)), *emulator)
+    result = program.run(env={"QEMU_VERSION": ""})
+    assert (result.kind, result.returncode, result.stdout) == ("emulator-fault", 126, "")
+    assert "QEMU_VERSION is set" in result.stderr
+    assert result.hint == "take QEMU_VERSION out of env"
+    assert program.run().returncode == 42
+
+
+def test_a_trace_that_a_test_asks_for_is_in_standard_error(tmp_path, emulator, monkeypatch):
+    program = binary(written(tmp_path, tiny_program(ARM64, 42)), *emulator)
+    result = program.run(env={"QEMU_STRACE": "1"})
+    assert (result.kind, result.returncode) == ("exited", 42)
+    assert "exit" in result.stderr
+    monkeypatch.setenv("QEMU_STRACE", "1")
+    assert program.run().stderr == ""
+
+
+@pytest.mark.parametrize("words", [("-0", "name"), ()])
+def test_the_name_by_which_a_program_is_called(tmp_path, emulator, words):
+    """QEMU is told it by ``-0``, and takes the path else; with the flag P the kernel tells it."""
+    path = written(tmp_path, arm64(*ARM64_NAME, 0xD2800000, *ARM64_EXIT))
+    if emulator:
+        expected = "name" if words else str(path)[:4]
+        assert binary(path, *emulator, *words).run().stdout == expected
+        return
+    flags = [file.read_text() for file in Path("/proc/sys/fs/binfmt_misc").glob("*aarch64*")]
+    if not any("P" in text.partition("flags: ")[2].partition("\n")[0] for text in flags):
+        pytest.skip("the handler has no flag P")
+    called = subprocess.run(["name"], executable=path, capture_output=True, text=True, check=True)
+    assert called.stdout == "name"
+
+
+def test_a_program_may_execute_another_only_where_the_kernel_knows_how(tmp_path, emulator):
+    """Else with ENOEXEC; its own words for that give the hint."""
+    path = written(tmp_path, arm64(*ARM64_EXECUTES, *ARM64_EXIT))
+    other = written(tmp_path, tiny_program(ARM64, 42), "other")
+    if not emulator:
+        assert binary(path).run(other).returncode == 42
+        return
+    code = (
+        "import sys; from pathlib import Path; from test_kinds import binary\n"
+        "path, other, *emulator = sys.argv[1:]\n"
+        "print(binary(Path(path), *emulator).run(other).returncode)\n"
+    )
+    empty = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc"
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*inside, empty], check=False, capture_output=True).returncode:
+        pytest.skip("no user namespace with a binfmt_misc of its own")
+    words = [sys.executable, "-c", code, str(path), str(other), *emulator]
+    run = subprocess.run(
+        [*inside, f'{empty} && exec "$@"', "sh", *words],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert run.stdout == f"{errno.ENOEXEC}\n"
+
+
+def test_a_handler_that_nobody_sees_works(tmp_path, emulator):
+    """With the flag F also where its interpreter is not: in a chroot, and under another mount."""
+    if emulator or os.geteuid():
+        pytest.skip("is root's, and of the kernel's emulator")
+    path = written(tmp_path, tiny_program(ARM64, 42))
+    inside = tmp_path / "root" / str(path).lstrip("/")
+    inside.parent.mkdir(parents=True)
+    shutil.copy(path, inside)
+    hide = 'mount -t tmpfs none /proc/sys/fs/binfmt_misc && exec "$@"'
+    for wrapper in (
+        ("chroot", tmp_path / "root"),
+        ("unshare", "--mount", "sh", "-c", hide, "sh"),
+    ):
+        result = binary(path).run(wrapper=wrapper)
+        assert (result.kind, result.returncode, result.stderr) == ("exited", 42, "")
+
+
+def test_what_the_system_calls_an_emulated_program(tmp_path, emulator):
+    """By these names people look for it: QEMU's own, or the program's."""
+    path = written(tmp_path, idle_program(ARM64))
+    with binary(path, *emulator).popen() as program:
+        folder = Path(f"/proc/{program.pid}")
+        expected = (Path(emulator[0]).name if emulator else "program")[:15]
+        deadline = time.monotonic() + 30
+        while (folder / "comm").read_text().strip() != expected:
+            assert time.monotonic() < deadline, (folder / "comm").read_text()
+            time.sleep(0.01)
+        first, *rest = (folder / "cmdline").read_text().split("\0")
+        assert str(path) in rest
+        assert "qemu" in first or "binfmt" in first
 
 
 # -- what is measured, and shown ------------------------------------------------------------------

@@ -53,7 +53,8 @@ LAYERS = (
         "buildx.docker",
         "buildx.linked",
     }
-    | {"buildx.process", "runners", "runners.host", "runners.lineage", "runners.listening"}
+    | {"buildx.process", "runners", "runners.hints", "runners.host", "runners.lineage"}
+    | {"runners.listening"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
     | {"archive", "runners.container", "runners.containers"}

@@ -172,6 +172,93 @@ def test_what_somebody_else_starts_meanwhile_is_not_ended():
         process.wait()
 
 
+def test_what_somebody_else_s_child_began_meanwhile_is_not_ended():
+    """A build's command starts its plugin; both got the mark, and have groups of their own."""
+    with marked() as mark:
+        other = subprocess.Popen(
+            ["sh", "-c", "sleep 600 & echo $!; wait"],
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    below = int(other.stdout.readline())
+    try:
+        assert sorted(marked_processes(mark)) == sorted((other.pid, below))
+        from pytest_dockerbin.runners.lineage import end_marked  # noqa: PLC0415
+
+        end_marked(mark, other.pid - 1, time.monotonic())
+        assert sorted(marked_processes(mark)) == sorted((other.pid, below))
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
+        other.wait()
+        other.stdout.close()
+
+
+# prints whether there is a terminal, and the number of the group
+APART = """
+import os, sys
+from pathlib import Path
+from pytest_dockerbin.artifact import Binary
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runners.host import HostRunner
+
+runner = HostRunner(name="native", timeout=60, timeout_factor=1)
+path = Path(sys.executable)
+program = Binary(
+    path=path, platform=Platform.host(), size=0, sha256="", runner=lambda *_: runner
+)
+code = '''
+import os
+try:
+    os.close(os.open("/dev/tty", os.O_RDWR))
+    print("terminal")
+except OSError:
+    print("none")
+print(os.getpid() == os.getpgrp())
+'''
+print(program.run("-ISc", code, check=True).stdout.split(), os.path.exists("/dev/tty"))
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_program_has_its_own_group_and_no_terminal(terminal):
+    """Else it could ask a person for a password, or be stopped since it reads in the background."""
+    command = [sys.executable, "-c", APART]
+    if terminal:
+        import pty  # noqa: PLC0415 (Linux and macOS)
+
+        pid, master = pty.fork()
+        if pid == 0:
+            os.execv(command[0], command)
+        said = b""
+        with suppress(OSError):  # Linux's way to tell that nobody writes any more
+            while block := os.read(master, 1000):
+                said += block
+        os.close(master)
+        assert os.waitpid(pid, 0)[1] == 0, said
+        words = said.decode()
+    else:
+        words = subprocess.run(
+            command, start_new_session=True, capture_output=True, text=True, check=True
+        ).stdout
+    assert words.strip() == "['none', 'True'] True"
+
+
+def test_left_behind_is_found_after_a_test_closed_all_descriptors():
+    """And after others got their numbers."""
+    python("pass")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.closerange(3, 256)
+            taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(60)]
+            left = int(python(LEAVING["a daemon"]).stdout)
+            os._exit(0 if taken and gone(left) else 1)
+        except BaseException:  # noqa: BLE001 (a forked pytest must not go on)
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_our_own_limits_are_as_before():
     before = Path("/proc/self/limits").read_text()
     python("pass")
