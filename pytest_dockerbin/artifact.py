@@ -306,10 +306,10 @@ class Binary(Checks, os.PathLike[str]):
         Args:
             args: its arguments.
             input: what it reads on standard input; nothing (``/dev/null``) by default.
-            env: variables beside PATH, LANG, TERM and TZ. Nothing else is handed down: a test that
-                needs more says so.
+            env: variables beside PATH, LANG, TERM and TZ, and HOME and TMPDIR, which are folders of
+                the session. Nothing else is handed down: a test that needs more says so.
             pass_env: names of variables to hand down from this process.
-            cwd: working folder; that of the test by default.
+            cwd: working folder; an empty one of its own by default.
             timeout: seconds; the session's default when None. Under emulation both are
                 multiplied by ``dockerbin_emulation_factor``.
             check: raise `RunError` unless the exit code is 0.

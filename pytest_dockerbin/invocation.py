@@ -43,13 +43,16 @@ def read_command(
         NotADirectoryError: the working folder is none.
     """
     __tracebackhide__ = True
+    words = _several("wrapper", wrapper, "words such as ('strace', '-f')")
+    if words and "/" in words[0] and cwd is None:  # the working folder will be another one
+        words = (os.path.abspath(words[0]), *words[1:])  # noqa: PTH100 (which keeps links)
     return Command(
         program=program,
         platform=platform,
         args=read_words(args),
         env=_environment(env, pass_env),
         cwd=_folder(cwd),
-        wrapper=_several("wrapper", wrapper, "words such as ('strace', '-f')"),
+        wrapper=words,
     )
 
 

@@ -46,6 +46,7 @@ from pytest_dockerbin.runners.chain import Decision, decide
 from pytest_dockerbin.runners.container import ContainerRunner
 from pytest_dockerbin.runners.containers import Containers, Place
 from pytest_dockerbin.runners.host import HostRunner
+from pytest_dockerbin.runners.quarters import Quarters
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
@@ -112,6 +113,7 @@ class Builder:
         self._watchdog = Watchdog()
         self._containers = Containers(self.session, self._watchdog.command)
         self.store, entries, problem = self._open()
+        self._quarters = Quarters(self.store.path)
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
@@ -145,6 +147,7 @@ class Builder:
 
     def close(self) -> None:
         """Leave the session; what it built stays until a later session ends."""
+        self._quarters.close()
         self.store.close()
         self._containers.close()
         self._watchdog.close()
@@ -304,7 +307,7 @@ class Builder:
 
     def _open(self) -> tuple[SessionStore, Entries | None, StoreError | None]:
         """Open the cache folder; where it can't be used, a folder of this session alone."""
-        root = self.settings.cache_dir or default_root()
+        root = (self.settings.cache_dir or default_root()).absolute()
         try:
             return self._open_store(root), Entries(root / VERSION), None
         except StoreError as error:
@@ -532,6 +535,7 @@ class Builder:
             version=decision.version,
             cpu=decision.cpu,
             launchers=self.store.path / "launchers",
+            quarters=self._quarters,
             guard=self._watchdog.programs,
         )
         if not decision.image:

@@ -151,11 +151,42 @@ def _of_binfmt(examination: Examination) -> Iterator[Finding]:
             "is looked for in the container",
             f"register again: {_PACKAGE}, or {unregister} && {_INSTALLER} {architectures}",
         )
+    dynamic = [h for h in emulators if "F" in h.flags and h.interpreter_dynamic]
+    if dynamic:
+        yield Finding(
+            f"containers can't use {_handlers(dynamic)}: the interpreter is linked dynamically, "
+            "and its libraries are looked for in the container",
+            f"install a static one: {_PACKAGE}",
+        )
+    without_p = [
+        h for h in emulators if "P" not in h.flags and (h.version or "").startswith("QEMU")
+    ]
+    if without_p:
+        yield Finding(
+            f"under {_handlers(without_p)} programs are not told the name by which they are "
+            "called: without the flag P those that go by it, such as busybox, fail",
+            f"register again: {_PACKAGE}",
+        )
+    yield from _shadowed(emulators, examination)
     for handler in without_f:
         if not handler.interpreter_exists:
             yield Finding(
                 f"{_handlers([handler])} starts {handler.interpreter!r}, which is not there",
                 f"install it: {_PACKAGE}, or unregister it: {_write(-1, handler, examination)}",
+            )
+
+
+def _shadowed(emulators: list[Handler], examination: Examination) -> Iterator[Finding]:
+    """The kernel starts the handler that was registered last, and shows nobody which that is."""
+    by_architecture = defaultdict(list)
+    for handler in emulators:
+        by_architecture[handler.architecture].append(handler)
+    for architecture, several in by_architecture.items():
+        if len(several) > 1:
+            yield Finding(
+                f"{_handlers(several)} are all for {architecture}: the kernel starts the one that "
+                "was registered last",
+                f"unregister those that you do not mean: {_write(-1, several[0], examination)}",
             )
 
 

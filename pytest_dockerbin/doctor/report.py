@@ -68,6 +68,7 @@ def _handler_json(handler: Handler) -> dict[str, Any]:
         "architecture": handler.architecture,
         "interpreter": handler.interpreter,
         "interpreter_exists": handler.interpreter_exists,
+        "interpreter_dynamic": handler.interpreter_dynamic,
         "flags": handler.flags,
         "enabled": handler.enabled,
         "version": handler.version,

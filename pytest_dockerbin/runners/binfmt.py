@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_dockerbin.executables import elf_architecture
+from pytest_dockerbin.executables import elf_architecture, read_executable
 from pytest_dockerbin.runners.proof import ProofError, output_of, qemu_version
 
 BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")
@@ -30,6 +30,8 @@ class Handler:
             bytes that it looks for; None for other files.
         interpreter: the path of the program that is started, as it was registered.
         interpreter_exists: whether that file is here. With the flag F it need not be.
+        interpreter_dynamic: whether that file needs a loader and libraries, which with the flag F
+            are looked for where the program is: in a container, say.
         flags: the letters: F, opened at registration, so that containers can use it; P, the
             program keeps its own name; and others.
         enabled: whether the kernel uses it.
@@ -41,6 +43,7 @@ class Handler:
     architecture: str | None
     interpreter: str
     interpreter_exists: bool
+    interpreter_dynamic: bool
     flags: str
     enabled: bool
     version: str | None
@@ -100,10 +103,20 @@ def _read(file: Path, scratch: Path) -> Handler:
         architecture=architecture,
         interpreter=interpreter,
         interpreter_exists=Path(interpreter).is_file(),
+        interpreter_dynamic=_is_dynamic(Path(interpreter)),
         flags=facts.get("flags", "").strip(),
         enabled=enabled,
         version=_version(start, scratch) if enabled and architecture else None,
     )
+
+
+def _is_dynamic(program: Path) -> bool:
+    try:
+        with program.open("rb") as file:
+            found = read_executable(file)
+    except OSError:
+        return False
+    return found is not None and found.interpreter is not None
 
 
 def _version(start: bytes, scratch: Path) -> str | None:

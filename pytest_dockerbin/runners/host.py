@@ -11,6 +11,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_dockerbin.results import Command, RunningProgram, Sysroot
+    from pytest_dockerbin.runners.quarters import Quarters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class HostRunner:
         version: of the emulator, such as ``QEMU 7.2.22``.
         cpu: the CPU model that was asked for, or that the platform means; else empty.
         launchers: the folder of files that run a program as this does.
+        quarters: where its programs live; in this process's working folder, and without a home,
+            when None.
         guard: told `lineage.family` before a program starts, so that somebody ends its programs
             if this process is killed.
     """
@@ -59,6 +63,7 @@ class HostRunner:
     version: str = ""
     cpu: str = ""
     launchers: Path = Path("launchers")
+    quarters: Quarters | None = None
     guard: Callable[[int], object] = bool
 
     def with_sysroot(self, sysroot: Sysroot) -> HostRunner:  # noqa: D102 (as the protocol says)
@@ -182,11 +187,16 @@ class HostRunner:
     ) -> Process | Verdict:
         """Start the program; or tell why not."""
         __tracebackhide__ = True
-        env = {**dict(self._own_variables(command.program)), **command.env}
+        env = {
+            **(self.quarters.variables() if self.quarters else {}),
+            **dict(self._own_variables(command.program)),
+            **command.env,
+        }
         refused = refusal(command, self.prefix, env, self._emulation())
         if refused:
             return refused
         self.guard(family())
+        lodging = self.quarters.take() if self.quarters and command.cwd is None else None
         try:
             return Process(
                 self._words(command),
@@ -194,14 +204,21 @@ class HostRunner:
                 stdout=stdout,
                 stderr=stderr,
                 env=env,
-                cwd=command.cwd,
+                cwd=lodging or command.cwd,
                 buffered=buffered,
+                at_end=partial(self.quarters.give_back, lodging)
+                if self.quarters and lodging
+                else None,
             )
         except OSError as error:
+            if self.quarters and lodging:
+                self.quarters.give_back(lodging)
             return why_not_started(command, self.prefix, error)
 
     def _words(self, command: Command) -> tuple[str, ...]:
-        return (*command.wrapper, *self.prefix, str(command.program), *command.args)
+        # a relative path would not be one in the working folder
+        program = str(command.program.absolute())
+        return (*command.wrapper, *self.prefix, program, *command.args)
 
     def _variables(self, command: Command) -> dict[str, str]:
         """Return the runner's variables, as the program gets them."""

@@ -20,7 +20,7 @@ from pytest_dockerbin.runners.listening import ports_of
 from pytest_dockerbin.runners.procfs import peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 _GRACE = 0.5  # seconds that output may still come after the program ended
@@ -106,6 +106,7 @@ class Process:
         env: its whole environment.
         cwd: its working folder; this process's when None.
         buffered: whether pipes are files for others, and not only read and written here.
+        at_end: called once, when all that it began has ended.
 
     Raises:
         OSError: it could not be started.
@@ -119,9 +120,11 @@ class Process:
         stdout: int | IO[bytes] | None,
         stderr: int | IO[bytes] | None,
         env: Mapping[str, str],
-        cwd: Path | None,
+        cwd: Path | str | None,
         buffered: bool = True,
+        at_end: Callable[[], object] | None = None,
     ) -> None:
+        self._at_end = at_end
         self.started = time.monotonic()
         deadline = self.started + _BUSY_PATIENCE
         while True:
@@ -234,6 +237,8 @@ class Process:
                 end_marked(self._mark, self.pid, self.started)
                 cpu_time = used.ru_utime + used.ru_stime
                 self._usage = Usage(cpu_time, _max_rss(used, self._seen_rss))
+                if self._at_end is not None:
+                    self._at_end()
             return self._usage
 
 

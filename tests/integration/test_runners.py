@@ -29,7 +29,9 @@ SUITE = """
         def test_environment(self, dockerbin_binary):
             out = dockerbin_binary.run("env", env={"A": "b"}).stdout
             names = {line.partition("=")[0] for line in out.splitlines()}
-            assert names - {"PWD", "SHLVL"} == {"A", "LANG", "PATH", "TERM", "TZ"}
+            assert names - {"PWD", "SHLVL"} == {
+                "A", "HOME", "LANG", "PATH", "TERM", "TMPDIR", "TZ"
+            }
 
         def test_subprocess(self, dockerbin_binary):
             command = dockerbin_binary.command("sh", "-c", "exit 5")

@@ -25,6 +25,7 @@ RUNS = {
     "timeout": (("sleep", "1000"), {"timeout": 0.5}),
     "missing": (("no-such-applet",), {}),
     "processor": (("uname", "-m"), {}),
+    "folder": (("sh", "-c", "ls -A; touch here; ls -A"), {}),
 }
 
 def note(request, value):
@@ -57,7 +58,7 @@ def test_launcher(dockerbin_binary, request, tmp_path):
     note(request, [run.returncode, run.stdout.decode(), run.stderr.decode()])
 """
 
-TESTS = 22
+TESTS = 24
 
 
 @pytest.fixture

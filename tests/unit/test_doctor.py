@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
-from elf import ARM64, header
+from elf import ARM64, elf, header
 
 from pytest_dockerbin.__main__ import main
 from pytest_dockerbin.buildx import inventory
@@ -551,8 +552,12 @@ def test_handlers_that_containers_cannot_use_are_named(tmp_path, binfmt):
     for name in ("a", "b"):
         write_handler(binfmt, name, state="enabled", flags="PO", interpreter="/bin/sh")
     _, found = examined(tmp_path, binfmt, HOST)
-    ((problem, cure),) = found.items()
+    (problem, cure), shadowed = found.items()
     assert problem.startswith("containers can't use the handlers a, b: without the flag F ")
+    assert shadowed == (
+        "the handlers a, b are all for arm64: the kernel starts the one that was registered last",
+        f"unregister those that you do not mean: echo -1 > {binfmt / 'a'}",
+    )
     assert cure == (
         f"register again: apt-get install qemu-user-static, or echo -1 > {binfmt / 'a'} && "
         f"echo -1 > {binfmt / 'b'} && docker run --privileged --rm tonistiigi/binfmt "
@@ -561,11 +566,37 @@ def test_handlers_that_containers_cannot_use_are_named(tmp_path, binfmt):
 
 
 def test_an_interpreter_that_is_gone_matters_without_the_flag_f(tmp_path, binfmt):
-    write_handler(binfmt, "a", state="enabled", flags="F")
+    write_handler(binfmt, "a", state="enabled", flags="PF")
     assert examined(tmp_path, binfmt, HOST)[1] == {}
-    write_handler(binfmt, "a", state="enabled", flags="")
+    write_handler(binfmt, "a", state="enabled", flags="P")
     _, found = examined(tmp_path, binfmt, HOST)
     assert list(found)[1] == "the handler a starts '/nowhere/qemu', which is not there"
+
+
+def test_an_interpreter_with_libraries_is_none_for_containers(tmp_path, binfmt):
+    for name, needed in (("dynamic", "/lib/ld.so"), ("static", None)):
+        (tmp_path / name).write_bytes(elf(ARM64, interpreter=needed))
+        write_handler(binfmt, "a", state="enabled", flags="PF", interpreter=str(tmp_path / name))
+        examination, found = examined(tmp_path, binfmt, HOST)
+        assert examination.binfmt.handlers[0].interpreter_dynamic is (name == "dynamic")
+        told = "containers can't use the handler a: the interpreter is linked dynamically, "
+        assert [problem.startswith(told) for problem in found] == [True][: name == "dynamic"]
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "told"),
+    [("QEMU 7.2.22", "F", True), ("QEMU 7.2.22", "POF", False), (None, "F", False)],
+)
+def test_without_the_flag_p_qemu_s_programs_do_not_know_their_name(
+    tmp_path, binfmt, version, flags, told
+):
+    write_handler(binfmt, "a", state="enabled", flags=flags)
+    examination, _ = examined(tmp_path, binfmt, HOST)
+    handler = examination.binfmt.handlers[0]
+    handlers = (replace(handler, version=version),)
+    examination = replace(examination, binfmt=replace(examination.binfmt, handlers=handlers))
+    problems = [finding.problem for finding in find(examination)]
+    assert any(problem.startswith("under the handler a programs") for problem in problems) is told
 
 
 def test_binfmt_misc_may_be_switched_off(tmp_path, binfmt):

@@ -54,7 +54,7 @@ LAYERS = (
         "buildx.linked",
     }
     | {"buildx.process", "runners", "runners.hints", "runners.host", "runners.lineage"}
-    | {"runners.listening"}
+    | {"runners.listening", "runners.quarters"}
     | {"runners.mounts", "runners.process", "runners.procfs", "runners.proof", "runners.refusal"}
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
     | {"archive", "runners.container", "runners.containers"}
@@ -159,7 +159,7 @@ def test_adapters_do_not_import_one_another(name):
     parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
     parts |= {"engine": {"archive"}, "runners.containers": {"archive", "engine"}}
     parts |= {f"runners.{part}": {"engine"} for part in ("chain", "container")}
-    parts |= {"watchdog": {"runners.lineage"}}
+    parts |= {"watchdog": {"runners.lineage"}, "runners.quarters": {"folders"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}
     assert own_imports(name) & ADAPTERS <= parts.get(name, set()) | siblings
