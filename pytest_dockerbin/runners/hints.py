@@ -73,7 +73,7 @@ _TRAPS = (
             re.MULTILINE,
         ),
         "the libraries here are not those that it was built with: link it statically, or give it "
-        "its own: the setting sysroot_target, or --dockerbin-runner=container",
+        "its own: the setting sysroot_target, or --dockerbin-runner=container:IMAGE",
         emulated=False,
     ),
 )
@@ -109,7 +109,7 @@ def needs_loader(loader: str) -> str:
     """Return the hint for a program without its loader."""
     return (
         f"link it statically, or give it {loader}: the setting sysroot_target, "
-        "or --dockerbin-runner=container"
+        "or --dockerbin-runner=container:IMAGE"
     )
 
 
