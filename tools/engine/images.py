@@ -45,14 +45,37 @@ case " $* " in
 esac
 """
 
+# The image that this one stands for has apt and its sources.
+_APT_GET = """\
+#!/bin/sh
+# This is a stand-in: what the examples install is in it from the beginning, and nothing else is.
+for word do
+    case $word in
+    -* | update | install) continue ;;
+    esac
+    case " {packages} " in
+    *" $word "*) ;;
+    *)
+        echo "E: this stand-in has no $word: see tools/engine/images.py" >&2
+        exit 100
+        ;;
+    esac
+done
+"""
+
+_CROSS = (
+    *("gcc-x86-64-linux-gnu", "gcc-aarch64-linux-gnu", "gcc-arm-linux-gnueabihf"),
+    *("g++-x86-64-linux-gnu", "g++-aarch64-linux-gnu", "gcc", "g++"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a stand-in is made."""
 
     packages: tuple[str, ...]
-    architectures: tuple[str, ...]
-    """Debian's names, which are Docker's for these."""
+    architectures: tuple[str, ...] = ()
+    """Debian's names, which are Docker's for these. None: this machine's, for cross-compiling."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Scripts to add, by path."""
 
@@ -68,7 +91,17 @@ RECIPES = {
         architectures=("amd64", "arm64"),
         programs={"usr/local/bin/rustc": _RUSTC},
     ),
-    "debian:stable-slim": Recipe(packages=_BASE, architectures=("amd64", "arm64")),
+    # The real one has a library of C++ too, for its apt.
+    "debian:stable-slim": Recipe(packages=(*_BASE, "libstdc++6"), architectures=("amd64", "arm64")),
+    # libc6-dev and the like are what the real one would install since they are recommended.
+    "debian:stable": Recipe(
+        packages=(
+            *(*_BASE, *_CROSS, "libc6-dev"),
+            *(f"libc6-dev-{name}-cross" for name in ("amd64", "arm64", "armhf")),
+        ),
+        programs={"usr/local/bin/apt-get": _APT_GET.format(packages=" ".join(_CROSS))},
+    ),
+    "golang:alpine": Recipe(packages=(*_BASE, "golang-go")),
 }
 
 
@@ -182,7 +215,7 @@ def _make(name: str, place: Path, layout: Layout) -> None:
         new_layout = new / "layout"
         variants = []
         used = []
-        for architecture in recipe.architectures:
+        for architecture in recipe.architectures or (apt.machine().architecture,):
             suite, files = _download(name, recipe, architecture, layout)
             used.append(suite)
             with oci.BlobWriter(new_layout) as blob:

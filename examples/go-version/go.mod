@@ -1,0 +1,3 @@
+module example/stamp
+
+go 1.19

@@ -1,0 +1,3 @@
+module example/greeter
+
+go 1.19
