@@ -17,7 +17,7 @@ PYENV_BINS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-9]*/b
 export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench lint types docs engine engine-stop browser
+.PHONY: help demo test faults bench lint types docs picture engine engine-stop browser
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,10 @@ types: $(READY) ## check the types
 
 docs: $(READY) ## build the documentation into docs/_build/html
 	$(TOX) run -q -e docs
+
+picture: engine ## draw the terminal of the README anew, from a real run
+	@$(ENGINE) images rust:alpine
+	$(TOX) run -q -e picture
 
 engine: $(READY) ## start a Docker Engine for the tests, unless Docker is there already
 	$(ENGINE) start

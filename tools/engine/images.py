@@ -87,7 +87,7 @@ class Recipe:
 
 RECIPES = {
     "rust:alpine": Recipe(
-        packages=(*_BASE, "rustc", "gcc", "libc6-dev"),
+        packages=(*_BASE, "rustc", "cargo", "gcc", "libc6-dev"),
         architectures=("amd64", "arm64"),
         programs={"usr/local/bin/rustc": _RUSTC},
     ),

@@ -1,0 +1,4 @@
+fn main() {
+    let name = std::env::args().nth(1).unwrap();
+    println!("Hello {name}!");
+}
