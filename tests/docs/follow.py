@@ -92,6 +92,7 @@ def first_missing(shown: list[str], lines: list[str]) -> str | None:
 
 
 def _plain(line: str) -> str:
+    line = re.sub(r", \d+ of \d+ steps cached", "", line)  # BuildKit may know the page already
     return _NUMBER.sub("0", re.sub("={2,}", "==", " ".join(line.split())))
 
 
