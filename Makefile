@@ -60,7 +60,7 @@ types: $(READY) ## check the types
 docs: $(READY) ## build the documentation into docs/_build/html
 	$(TOX) run -q -e docs
 
-picture: engine ## draw the terminal of the README anew, from a real run
+picture: engine browser ## draw the documentation's pictures anew, from real runs
 	@$(ENGINE) images rust:alpine
 	$(TOX) run -q -e picture
 

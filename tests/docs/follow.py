@@ -92,7 +92,8 @@ def first_missing(shown: list[str], lines: list[str]) -> str | None:
 
 
 def _plain(line: str) -> str:
-    line = re.sub(r", \d+ of \d+ steps cached", "", line)  # BuildKit may know the page already
+    # BuildKit may know the page already, and pytest tells minutes too
+    line = re.sub(r", \d+ of \d+ steps cached| \(\d+:\d\d:\d\d\)", "", line)
     return _NUMBER.sub("0", re.sub("={2,}", "==", " ".join(line.split())))
 
 
