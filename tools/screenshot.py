@@ -1,7 +1,7 @@
-"""Takes pictures of a page, light and dark: ``python tools/screenshot.py PAGE.html OUTPUT``.
+"""Takes pictures of a page, light and dark: ``tools/screenshot.py PAGE.html OUTPUT``.
 
-They are called ``OUTPUT-light.png`` and ``OUTPUT-dark.png``. It needs Chromium and playwright, which
-is in the dependency group ``browser``.
+They are called ``OUTPUT-light.png`` and ``OUTPUT-dark.png``. It needs Chromium and playwright,
+which is in the dependency group ``browser``.
 """
 
 from __future__ import annotations
