@@ -162,15 +162,18 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section(f"fault table (--faults {_times(config)})")
     write = terminalreporter.write_line
     write(f"{'row':<4} {'what':<62} {'tried':>7} {'held':>7} {'failed':>7}")
-    for row, title in ROWS.items():
-        mine = [figures for figures in told if figures[0] == row]
-        if not mine:
-            write(f"{row:<4} {title:<62} not reached: no test of this run")
+    rows = {row: [figures for figures in told if figures[0] == row] for row in ROWS}
+    for mine in rows.values():
         for line in _merged(mine):
             write(line)
     total = sum(figures[2] for figures in told)
     failed = sum(figures[3] for figures in told)
     write(f"     {'together':<62} {total:>7} {total - failed:>7} {failed:>7}")
+    for row, mine in rows.items():
+        if not mine and not _is_part(config):
+            write(f"{row:<4} {ROWS[row]:<62} not reached: no test")
+    if _is_part(config):
+        write(f"not tried in this run: {', '.join(row for row in rows if not rows[row])}")
 
 
 def _merged(figures):
@@ -185,6 +188,12 @@ def _merged(figures):
         else:
             yield f"{same[0][0]:<4} {what:<62} not reached: {'; '.join(reasons)}"
         yield from (f"     {note}" for each in same for note in each[5])
+
+
+def _is_part(config):
+    """Tell whether somebody chose some of the tests."""
+    chosen = config.option.keyword or config.option.markexpr or config.option.deselect
+    return bool(chosen) or any("::" in word or word.endswith(".py") for word in config.args)
 
 
 def _times(config):
