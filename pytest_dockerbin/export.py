@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _MOST_LINKS = 40  # the kernel gives up there (Linux: MAXSYMLINKS), in a circle or not
 
 
-_FREE_FLOOR = 64 * 2**20  # bytes that an export must leave on its disk
+# bytes that an export must leave on its disk; of a disk with little, half of what there was
+_FREE_FLOOR = 64 * 2**20
 
 
 def seal(
@@ -113,7 +114,7 @@ class Gauge:
 
     @staticmethod
     def _is_full(before: os.statvfs_result, now: os.statvfs_result) -> bool:
-        return _free(now) < _FREE_FLOOR and now.f_bavail < before.f_bavail
+        return _free(now) < min(_FREE_FLOOR, _free(before) // 2)
 
     def _count(self) -> None:
         size = files = 0

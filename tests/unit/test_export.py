@@ -608,10 +608,15 @@ def test_an_export_that_nearly_fills_its_disk_is_ended(gauge, tmp_path):
     )
 
 
-def test_a_disk_that_was_nearly_full_before_is_nobody_s_fault(gauge, tmp_path):
+def test_of_a_small_disk_half_may_be_taken(gauge, tmp_path):
     _, left = gauge
     left["blocks"] = 63
-    Gauge(tmp_path / "tree", AMD64, Limits()).check()
+    measure = Gauge(tmp_path / "tree", AMD64, Limits())
+    left["blocks"] = 32
+    measure.check()
+    left["blocks"] = 30
+    with pytest.raises(StoreError, match="only 30 MiB are left"):
+        measure.check()
 
 
 def test_a_full_disk_explains_a_failed_export_and_no_failed_step(gauge, tmp_path):
