@@ -9,6 +9,8 @@ import os
 import random
 import signal
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -355,6 +357,21 @@ def test_a_session_without_tests_of_ours_pays_nothing(project, trial, args):
     code, said = project.run(*args)
     assert code == 0, said
     trial.hold("HEAVY [] STARTED []" in said, said)
+
+
+@pytest.mark.fault("F26", "plugin unused: what its import takes")
+def test_the_import_of_the_plugin_is_cheap(trial):
+    code = (
+        "import sys, time, pytest; began = time.perf_counter(); import pytest_dockerbin.plugin;"
+        "print(time.perf_counter() - began, *sys.modules)"
+    )
+    for _ in range(5):
+        run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        seconds, *modules = run.stdout.decode().split()
+        trial.took(float(seconds))
+        heavy = {"docker", "requests", "filelock", "sqlite3", "ssl"} & {*modules}
+        trial.hold(not heavy, heavy)
+    trial.note(f"{min(trial.seconds) * 1000:.1f} ms (the row's limit, of a whole session: 10 ms)")
 
 
 @pytest.mark.fault("F26", "tests collected, not run: no docker, nothing heavy imported")
