@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,7 +102,11 @@ class Docker:
             lines = (self.bin / "calls.jsonl").read_text().splitlines()
         except FileNotFoundError:  # its folder is gone
             return []
-        return [json.loads(line) for line in lines]
+        calls = []
+        for line in lines:
+            with suppress(json.JSONDecodeError):  # of one that was killed while it wrote
+                calls.append(json.loads(line))
+        return calls
 
     def builds(self):
         """Return the records of every ``docker buildx build`` that builds."""

@@ -27,12 +27,14 @@ ARGUMENTS = sys.argv[1:]
 
 
 def record(**entry):
-    with open(f"{HERE}/calls.jsonl", "a+", encoding="utf-8", errors="backslashreplace") as calls:
+    line = json.dumps({"pid": os.getpid(), "at": time.time(), **entry}) + "\n"
+    with open(f"{HERE}/calls.jsonl", "ab+", buffering=0) as calls:
         fcntl.flock(calls, fcntl.LOCK_EX)
         calls.seek(0)
-        builds = sum('"build": true' in line for line in calls)
-        calls.write(json.dumps({"pid": os.getpid(), "at": time.time(), **entry}) + "\n")
-    return builds
+        before = calls.read()
+        torn = before[-1:] not in (b"", b"\n")  # whoever wrote last was killed meanwhile
+        calls.write(b"\n" * torn + line.encode(errors="backslashreplace"))
+    return before.count(b'"build": true')
 
 
 def say(text):

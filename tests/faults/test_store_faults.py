@@ -60,6 +60,7 @@ def test_a_session_killed_at_any_moment_leaves_the_next_one_whole_results(bench,
     for number in range(times()):
         text = f"kill {number}"
         bench.input(text)
+        bench.docker.forget()
         session = bench.session()
         session.go()
         time.sleep(random.Random(text).uniform(0, 1.1 * max(lengths[:3])))
