@@ -157,7 +157,9 @@ class Builder:
         """Delete what ended sessions left, but for ``session``; for its last process to end."""
         root = settings.cache_dir or default_root()
         shutil.rmtree(_private_root(session), ignore_errors=True)
-        with suppress(OSError):  # a cache that can't be cleaned is no error of this session
+        # a cache that can't be cleaned is no error of this session; RuntimeError is what filelock
+        # says of a lock that it could not release before
+        with suppress(OSError, RuntimeError):
             collect(root, keep=session)
             if settings.cache is CacheMode.REUSE:
                 Entries(root / VERSION).collect(

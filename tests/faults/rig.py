@@ -262,9 +262,13 @@ def _live(conn, environment, given):
     conn.send(os.getpid())
     conn.recv()
     try:
-        conn.send(build_once(**given))
+        result = build_once(**given)
     except BaseException:  # noqa: BLE001 (told to the parent)
-        conn.send({"traceback": traceback.format_exc()})
+        result = {"traceback": traceback.format_exc()}
+    try:
+        conn.send(result)
+    except OSError:  # an injected error that the rig itself met
+        conn.send(result)
 
 
 def build_once(*, context, session=None, platform="linux/amd64", others=(), heard=None, **settings):
