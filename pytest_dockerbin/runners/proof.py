@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _CODE = 42  # no shell, loader or emulator ends with it by itself
 _PATIENCE = 60.0  # seconds
-_QEMU = re.compile(r"qemu-\S+ version (\d[\w.]*)")
+_QEMU = re.compile(r"^qemu-\S+ version (\d[\w.]*)", re.MULTILINE)
 
 
 class ProofError(Exception):
@@ -76,8 +76,8 @@ def emulator_of(command: tuple[str, ...]) -> str:
 
 
 def qemu_version(printed: str) -> str:
-    """Return ``QEMU 7.2.22`` from what QEMU prints of its version; nothing from other words."""
-    found = _QEMU.match(printed)
+    """Return ``QEMU 7.2.22`` from the line that QEMU prints of its version; nothing without it."""
+    found = _QEMU.search(printed)
     return f"QEMU {found[1]}" if found else ""
 
 

@@ -213,6 +213,40 @@ def test_what_is_refused_is_not_kept_and_what_was_kept_is_verified_again(noted):
     result.stdout.fnmatch_lines(["*can't be used: reused: not today*"])
 
 
+def test_a_plugin_adds_a_runner(project):
+    """A program of the project's own, for one platform; tests and `subprocess` run by it."""
+    tool = project.pytester.path / "tools" / "run-it"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\necho run by a tool\nexec "$@"\n')
+    tool.chmod(0o755)
+    project.dockerfile()
+    project.pytester.makeconftest(
+        """
+        def pytest_dockerbin_make_runner(config, platform, spec):
+            assert spec == "auto"
+            if platform.architecture == "arm64":
+                return "tools/run-it"
+        """
+    )
+    project.pytester.makepyfile(
+        """
+        import subprocess
+        import pytest
+
+        @pytest.mark.platform("linux/amd64", "linux/arm64")
+        def test_x(dockerbin_binary, dockerbin_platform):
+            foreign = dockerbin_platform.architecture == "arm64"
+            said = "run by a tool\\nhello\\n" if foreign else "hello\\n"
+            result = dockerbin_binary.run("echo", "hello")
+            assert (result.stdout, result.runner.endswith("run-it")) == (said, foreign)
+            assert subprocess.check_output([dockerbin_binary, "echo", "hello"], text=True) == said
+        """
+    )
+    result = project.run("-n2")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["linux/arm64 (*run-it, from pytest_dockerbin_make_runner): *"])
+
+
 def test_a_verifying_hook_runs_programs(project):
     project.dockerfile()
     project.pytester.makeconftest(

@@ -94,6 +94,69 @@ def test_a_step_that_prints_a_secret_shows_it_nowhere(secrets, tmp_path, test, e
         assert told[0].count("***") >= 3
 
 
+# looks for the value among the arguments of every process of the machine
+WATCH = """
+import os, pathlib, threading
+
+ended = threading.Event()
+
+def watch(config):
+    while not ended.wait(0.02):
+        for file in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = file.read_bytes()
+            except OSError:
+                continue
+            for name, part in (("seen", os.environb[b"CANARY"]), ("watched", b"metadata-file")):
+                if part in words:
+                    (config.rootpath / name).touch()
+
+def pytest_dockerbin_build_started(config):
+    ended.clear()
+    threading.Thread(target=watch, args=[config], daemon=True).start()
+
+def pytest_dockerbin_build_finished(config):
+    ended.set()
+"""
+FAILS = """
+@pytest.mark.dockerbin(secrets={"token": "env:CANARY"}, build_args={"END": "3"})
+def test_fails(dockerbin): pass
+
+@pytest.mark.dockerbin(secrets={"token": "env:CANARY"}, provenance="max")
+def test_attested(dockerbin):
+    assert not dockerbin.provenance["predicate"], "to have all of it in the reports"
+"""
+KEPT = ("html", "json", "md", "svg")
+
+
+def test_nothing_that_is_left_of_a_session_holds_a_secret(secrets, tmp_path):
+    """Cache, logs, reports of all kinds, what is shipped, argv: though the step prints it."""
+    step = STEP.format(command=f"{PRINT}; {HASH}; exit $END")
+    secrets.dockerfile(step.replace("RUN", "ARG END=0\nRUN", 1))
+    secrets.pytester.makeconftest(WATCH)
+    secrets.pytester.makepyfile(SUITE + VARIABLE + FILE + VALUE + FAILS)
+    args = [f"--dockerbin-report=report.{kind}" for kind in KEPT]
+    args += ["--junitxml=junit.xml", "--showlocals", "-rA", "-v", "-n2", "--dockerbin-output=dist"]
+    args += ["--dockerbin-cache=reuse", "--dockerbin-no-cache", "--dockerbin-progress=plain"]
+    result = secrets.run(*args, env={"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")})
+    assert result.parseoutcomes().get("passed") == 3
+    folder = secrets.pytester.path
+    encoded = base64.b64encode(CANARY.encode())[:12]
+    looked_at = set()
+    for file in (*folder.rglob("*"), *tmp_path.rglob("*")):
+        if not file.is_file() or file.name == "odd,name":
+            continue
+        content = file.read_bytes()
+        assert b"canary" not in content, file
+        assert encoded not in content, file
+        looked_at.add(file.name)
+    assert "canary" not in result.stdout.str() + result.stderr.str()
+    assert {"junit.xml", "docker-calls", *(f"report.{kind}" for kind in KEPT)} <= looked_at
+    assert any(name.endswith(".log") for name in looked_at)
+    assert (folder / "watched").exists()
+    assert not (folder / "seen").exists()
+
+
 def test_a_secret_that_is_missing_is_said_before_anything_is_built(project, monkeypatch):
     """Missing as a daemon can be: on CI it is an error, on a person's machine a loud skip."""
     monkeypatch.delenv("CANARY", raising=False)
