@@ -141,6 +141,65 @@ def test_an_archive_is_known_by_its_content(project):
     assert len(project.builds()) == 2
 
 
+def test_an_image_is_a_named_context_wherever_it_is(project, containerd_store):
+    """In the engine, or as files that any engine takes: the way to base images offline."""
+    if not containerd_store:
+        pytest.skip("the classic image store makes no OCI layouts")
+    name = "pytest-dockerbin.test/base:1"
+    base = "FROM scratch\nARG TARGETARCH\nCOPY <<EOT /base\n$TARGETARCH\nEOT\n"
+    project.pytester.mkdir("base").joinpath("Dockerfile").write_text(base)
+    project.dockerfile("FROM base\nCOPY <<EOT /own\nEOT\n")
+    project.pytester.path.joinpath(".dockerignore").write_text("*\n")
+    project.pytester.makepyfile(
+        f"""
+        import pytest
+
+        pytestmark = pytest.mark.platform("linux/amd64", "linux/arm64")
+
+        def holds(artifact):
+            told = (artifact / "base").read_text()
+            assert told == artifact.platform.architecture + "\\n"
+            assert (artifact / "own").exists()
+
+        @pytest.mark.dockerbin(build_contexts={{"base": "oci-layout://layout:1"}})
+        def test_layout(dockerbin): holds(dockerbin)
+
+        @pytest.mark.dockerbin(build_contexts={{"base": "docker-image://{name}"}})
+        def test_image(dockerbin): holds(dockerbin)
+        """
+    )
+    build = ["docker", "buildx", "build", "--platform=linux/amd64,linux/arm64", "base"]
+    for output in (f"type=oci,tar=false,dest=layout,name={name}", f"type=docker,name={name}"):
+        subprocess.run([*build, f"--output={output}"], check=True, capture_output=True)
+    try:
+        project.run().assert_outcomes(passed=4)
+    finally:
+        subprocess.run(["docker", "image", "rm", name], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("frontend", ["", "frontend='builtin', "], ids=["followed", "builtin"])
+def test_a_dockerfile_elsewhere_has_its_own_ignore_file(project, frontend):
+    """Which wins over the context's, also where a changed copy of the Dockerfile is built."""
+    app = project.pytester.mkdir("app")
+    for name in ("one", "two"):
+        (app / name).write_text(name)
+    (app / ".dockerignore").write_text("one\n")
+    docker = project.pytester.mkdir("docker")
+    syntax = "# syntax=docker/dockerfile:1\n" if frontend else ""
+    (docker / "x.Dockerfile").write_text(f"{syntax}FROM scratch\nCOPY . /\n")
+    (docker / "x.Dockerfile.dockerignore").write_text("two\n.dockerignore\n")
+    project.pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.dockerbin({frontend}context="app", dockerfile="docker/x.Dockerfile")
+        def test_files(dockerbin):
+            assert [file.name for file in dockerbin.files] == ["one"]
+        """
+    )
+    project.run().assert_outcomes(passed=1)
+
+
 def test_an_unknown_target_is_answered_with_the_stages_there_are(project):
     project.dockerfile(ANSWER + "FROM scratch AS second\n")
     project.pytester.makepyfile(
