@@ -91,6 +91,18 @@ class BakeTargets:
         definitions = {name: _unescaped(body) for name, body in printed["target"].items()}
         return cls(files, tuple(names), definitions)
 
+    @classmethod
+    def prebuilt(cls, files: tuple[Path, ...], targets: Mapping[str, tuple[Platform, ...]]) -> Self:
+        """Return targets that were built elsewhere: of how, nothing is known and nothing needed."""
+        definitions = {
+            name: {
+                "dockerfile-inline": f"FROM scratch AS {name}",  # another build than the others
+                "platforms": [*map(str, platforms)],
+            }
+            for name, platforms in targets.items()
+        }
+        return cls(files, tuple(targets), definitions)
+
     def only(self) -> str:
         """Return the one target.
 

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.shipment import SUMS, BuildName
+from pytest_dockerbin.shipment import SUMS, BakedAs, BuildName
 from pytest_dockerbin.shipping import Export, Verdict, ship
 from pytest_dockerbin.suite import suite_of
 
@@ -181,16 +181,18 @@ def _tested_by(item: pytest.Item) -> set[Platform]:
 
 
 def _export_to_json(export: Export) -> list[Any]:
-    build, label, target, platform, result = export
-    return [list(build), label, target, str(platform), str(result) if result else None]
+    build, label, target, platform, result, bake = export
+    place = str(result) if result else None
+    return [list(build), label, target, str(platform), place, list(bake) if bake else None]
 
 
 def _export_from_json(data: list[Any]) -> Export:
-    build, label, target, platform, result = data
+    build, label, target, platform, result, bake = data
     return Export(
         build=BuildName(*build),
         label=label,
         target=target,
         platform=Platform.parse(platform),
         result=Path(result) if result else None,
+        bake=BakedAs(bake[0], bake[1], tuple(bake[2])) if bake else None,
     )

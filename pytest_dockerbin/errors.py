@@ -284,6 +284,14 @@ class NotPrebuiltError(UnavailableError):
         )
 
     @classmethod
+    def of_bake(cls, target: str, file: str, folder: Path) -> Self:
+        """Nothing was written of that target or group of a bake file."""
+        return cls(
+            f"the prebuilt folder {str(folder)!r} has nothing of {file}'s {target!r}",
+            hint="write the folder anew with --dockerbin-output=DIR and the same tests",
+        )
+
+    @classmethod
     def by_call(cls) -> Self:
         """A test calls ``dockerbin_build``."""
         return cls("dockerbin_build builds, and with --dockerbin-prebuilt nothing is built")

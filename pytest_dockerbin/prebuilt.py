@@ -69,6 +69,23 @@ class Prebuilt:
             return tuple(self._platform_folders().values())
         return tuple(dict.fromkeys(part.platform for part in self._index.parts))
 
+    def bake(self, file: str, target: str) -> dict[str, tuple[Platform, ...]]:
+        """Return the targets that a target or group of a bake file stands for, with platforms.
+
+        Args:
+            file: the bake file, as a path inside the project.
+            target: its name; ``default`` where none is named.
+
+        Raises:
+            ArtifactError: ``dockerbin.json`` can't be read.
+        """
+        found: dict[str, tuple[Platform, ...]] = {}
+        for part in self._index.parts if self._index else ():
+            if part.bake and part.bake.file == file and target in part.bake.asked:
+                platforms = found.get(part.bake.target, ())
+                found[part.bake.target] = tuple(sorted({*platforms, part.platform}))
+        return found
+
     def copy(self, build: BuildName, platform: Platform, dest: Path) -> None:
         """Copy the export of a build for a platform to ``dest``, a folder not there yet.
 

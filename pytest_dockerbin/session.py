@@ -48,7 +48,7 @@ from pytest_dockerbin.runners.containers import Containers, Place
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.quarters import Quarters
 from pytest_dockerbin.settings import CacheMode, Settings
-from pytest_dockerbin.shipment import BuildName
+from pytest_dockerbin.shipment import BakedAs, BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
 from pytest_dockerbin.sysroot import Libraries, export_sysroot, find_stage
@@ -231,14 +231,7 @@ class Builder:
             UnavailableError: docker, buildx or a file that bake looks for at once is missing.
         """
         if (files, target) not in self._baked:
-            asked = hashlib.sha256(json.dumps([*map(str, files), target]).encode()).hexdigest()
-            folder = self.store.once(
-                f"bake-{asked[:12]}", _outcome(lambda _: print_definition(files, target))
-            )
-            outcome = _read_outcome(folder)
-            found = (
-                outcome if isinstance(outcome, DockerbinError) else BakeTargets.of(files, outcome)
-            )
+            found = self._bake_prebuilt(files, target) or self._ask_bake(files, target)
             self._baked[files, target] = found
             if isinstance(found, BakeTargets):  # each alone is known with that
                 for name in found.names:
@@ -247,6 +240,42 @@ class Builder:
         if isinstance(found, DockerbinError):
             raise found
         return found
+
+    def _bake_prebuilt(self, files: tuple[Path, ...], target: str | None) -> BakeTargets | None:
+        """Return what the prebuilt folder knows of it; docker need not be here then."""
+        if not self.settings.prebuilt:
+            return None
+        file = os.path.relpath(files[0], self.settings.project)
+        found = Prebuilt(self.settings.prebuilt).bake(file, target or "default")
+        return BakeTargets.prebuilt(files, found) if found else None
+
+    def _ask_bake(
+        self, files: tuple[Path, ...], target: str | None
+    ) -> BakeTargets | DockerbinError:
+        asked = hashlib.sha256(json.dumps([*map(str, files), target]).encode()).hexdigest()
+        folder = self.store.once(
+            f"bake-{asked[:12]}", _outcome(lambda _: print_definition(files, target))
+        )
+        outcome = _read_outcome(folder)
+        if isinstance(outcome, DockerbinError):
+            prebuilt = self.settings.prebuilt
+            whole = all(file.is_file() for file in files)
+            if prebuilt and (isinstance(outcome, EngineError) or not whole):
+                return NotPrebuiltError.of_bake(target or "default", files[0].name, prebuilt)
+            return outcome
+        return BakeTargets.of(files, outcome)
+
+    def baked_as(self, spec: BuildSpec) -> BakedAs | None:
+        """Return which bake target a spec is, by the names that it was asked for; or None."""
+        if spec.baked is None:
+            return None
+        files, name = spec.baked.files, spec.baked.target
+        asked = {name}
+        for (where, target), found in self._baked.items():
+            if where == files and isinstance(found, BakeTargets) and name in found.names:
+                asked.add(target or "default")
+        file = os.path.relpath(files[0], self.settings.project)
+        return BakedAs(file, name, tuple(sorted(asked)))
 
     def mend(self, platform: Platform) -> None:
         """Put back what tests changed of the platform's programs; for the start of each test.

@@ -84,17 +84,16 @@ class BuildName(NamedTuple):
         """Return the name of a build; paths count as seen from the folder ``project``.
 
         What does not decide the files is left out, and so is a context outside the project, such
-        as a temporary folder: it is another one each time.
+        as a temporary folder: it is another one each time. A bake target has its own name, after
+        the folder of its file.
         """
-        context = _seen_from(project, str(spec.context))
+        place = str(spec.baked.files[0].parent if spec.baked else spec.context)
+        context = _seen_from(project, place)
         words = [] if context == "." or context.startswith("..") else [context]
-        dockerfile = str(spec.dockerfile)
-        if isinstance(spec.dockerfile, Path):
-            dockerfile = _seen_from(Path(spec.context), dockerfile)
-        if spec.dockerfile_text is None and dockerfile != "Dockerfile":
-            words.append(dockerfile)
-        if spec.target:
-            words.append(spec.target)
+        if spec.baked:
+            words.append(spec.baked.target)
+        else:
+            words += _unusual(spec)
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
         contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
         inputs = [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
@@ -104,6 +103,30 @@ class BuildName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}-{self.inputs}" if self.inputs else self.name
+
+
+def _unusual(spec: BuildSpec) -> list[str]:
+    """Return a spec's Dockerfile and stage as far as they are not the usual ones."""
+    dockerfile = str(spec.dockerfile)
+    if isinstance(spec.dockerfile, Path):
+        dockerfile = _seen_from(Path(spec.context), dockerfile)
+    unusual = spec.dockerfile_text is None and dockerfile != "Dockerfile"
+    return [*([dockerfile] if unusual else []), *([spec.target] if spec.target else [])]
+
+
+class BakedAs(NamedTuple):
+    """Which bake target a build is: so its tests find it where bake can't be asked.
+
+    Attributes:
+        file: the bake file, as a path inside the project.
+        target: the target's name.
+        asked: names of targets and groups that tests ask for and that stand for it, sorted;
+            ``default`` where they name none.
+    """
+
+    file: str
+    target: str
+    asked: tuple[str, ...]
 
 
 def _seen_from(project: Path, place: str) -> str:
@@ -123,6 +146,7 @@ class Shipped:
         passed: number of the platform's tests that passed.
         skipped: number of those that were skipped; none failed.
         files: its files and links, sorted by name.
+        bake: the bake target that it is, or None.
     """
 
     build: BuildName
@@ -133,6 +157,7 @@ class Shipped:
     passed: int
     skipped: int
     files: tuple[FileRecord, ...]
+    bake: BakedAs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +186,7 @@ class Index:
                     "inputs": part.build.inputs,
                     "label": part.label,
                     "target": part.target,
+                    "bake": part.bake and part.bake._asdict(),
                 },
                 "tests": {"passed": part.passed, "skipped": part.skipped},
             }
@@ -204,6 +230,7 @@ def _part(entry: dict[str, Any], files: list[dict[str, Any]]) -> Shipped:
     if folder.is_absolute() or not folder.parts or ".." in folder.parts:
         raise ValueError(f"folder {str(folder)!r} is outside")
     build = entry["build"]
+    bake = build.get("bake")
     return Shipped(
         build=BuildName(build["name"], build["inputs"]),
         label=build["label"],
@@ -223,6 +250,7 @@ def _part(entry: dict[str, Any], files: list[dict[str, Any]]) -> Shipped:
             for file in files
             if file["name"].startswith(f"{folder}/")
         ),
+        bake=BakedAs(bake["file"], bake["target"], tuple(bake["asked"])) if bake else None,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.shipment import BuildName
+    from pytest_dockerbin.shipment import BakedAs, BuildName
 
 _STAGING = ".dockerbin-"  # begins the names of hidden folders
 
@@ -38,6 +38,7 @@ class Export(NamedTuple):
         target: the stage that was exported, or None.
         platform: what was built.
         result: the folder of its result in the session's store; None where the build failed.
+        bake: the bake target that it is, or None.
     """
 
     build: BuildName
@@ -45,6 +46,7 @@ class Export(NamedTuple):
     target: str | None
     platform: Platform
     result: Path | None
+    bake: BakedAs | None = None
 
 
 class Verdict(NamedTuple):
@@ -161,6 +163,7 @@ def _stage(staging: Path, exports: list[Export], verdict: Verdict, *, flat: bool
             passed=verdict.passed,
             skipped=verdict.skipped,
             files=files,
+            bake=export.bake,
         )
     if not parts:
         raise _UnclearError("nothing was built for its tests")

@@ -362,6 +362,7 @@ class Suite:
             target=spec.target,
             platform=platform.built_as,
             result=None,
+            bake=self.builder.baked_as(spec),
         )
         key = spec.export_key(), platform.built_as
         self.exports.setdefault(key, export)

@@ -200,6 +200,60 @@ def test_several_builds_have_a_folder_each(project, request, workers):
     project.run("--dockerbin-prebuilt=dist", *workers).assert_outcomes(passed=5)
 
 
+BAKED = """
+def test_it(dockerbin_binary, dockerbin, request):
+    assert (dockerbin / "number").read_text() == request.node.name[-2] + "\\n"
+    assert dockerbin_binary.run("true").returncode == 0
+
+@pytest.mark.dockerbin(target="app-2")
+def test_one(dockerbin):
+    assert (dockerbin / "number").read_text() == "2\\n"
+"""
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_bake_targets_are_tested_elsewhere_though_bake_can_t_be_asked(project, request, workers):
+    """Each by its name, whatever variables were then: neither file nor docker is needed."""
+    project.dockerfile(
+        "FROM scratch AS bin\nARG NUMBER\nARG TARGETARCH\n"
+        "COPY busybox-${TARGETARCH} /busybox\nCOPY <<EOT /number\n$NUMBER\nEOT\n"
+    )
+    file = project.pytester.path / "docker-bake.hcl"
+    file.write_text(
+        """
+        group "default" { targets = ["app"] }
+        target "app" {
+          name = "app-${number}"
+          matrix = { number = ["1", "2"] }
+          args = { NUMBER = number }
+          target = "bin"
+          platforms = ["linux/amd64", "linux/arm64"]
+        }
+        """
+    )
+    project.pytester.makeini("[pytest]\ndockerbin_bake = docker-bake.hcl\n")
+    project.pytester.makepyfile(f"import pytest\n{BAKED}")
+    project.run("--dockerbin-output=dist", *workers).assert_outcomes(passed=6)
+    dist = project.pytester.path / "dist"
+    assert {path.name.rpartition("-")[0] for path in dist.iterdir() if path.is_dir()} == {
+        "app-1",
+        "app-2",
+    }
+    file.unlink()
+    (project.pytester.path / "Dockerfile").unlink()
+    request.getfixturevalue("no_docker")
+    result = project.run("--dockerbin-prebuilt=dist", "-v", *workers)
+    result.assert_outcomes(passed=6)
+    assert "test_it[linux/arm64-app-1]" in result.stdout.str()
+    result = project.run("--dockerbin-prebuilt=dist", "--dockerbin-platforms=linux/s390x")
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines(["dockerbin: * has nothing for linux/s390x; it has linux/amd64*"])
+    project.pytester.makepyfile(f"import pytest\n{BAKED.replace('app-2', 'app-3')}")
+    result = project.run("--dockerbin-prebuilt=dist", env={"CI": "1"})
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["dockerbin: the prebuilt folder * has nothing of *'app-3'"])
+
+
 def test_a_later_session_replaces_what_an_earlier_one_wrote(project, shipped):
     """A platform that is not tested any more does not stay there as if it were."""
     (shipped / "NOTES").write_text("the user's own")

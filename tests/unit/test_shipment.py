@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.shipment import (
+    BakedAs,
     BuildName,
     Index,
     Shipped,
@@ -19,7 +20,7 @@ from pytest_dockerbin.shipment import (
     read_sums,
     write_sums,
 )
-from pytest_dockerbin.spec import BuildSpec
+from pytest_dockerbin.spec import Baked, BuildSpec
 
 DIGEST = hashlib.sha256(b"text").hexdigest()
 AWKWARD = ("plain", "two words", "back\\slash", "new\nline", "re\rturn", "all\\n\n\r", " *x", "ä")
@@ -88,6 +89,15 @@ def test_a_context_outside_the_project_has_no_part_in_the_name():
     assert named(context=Path("/tmp/pytest-1/context"), target="bin") == "bin"
 
 
+def test_a_bake_target_has_its_own_name():
+    """Where its Dockerfile and stage are may be the same for several."""
+    at = Path("/project")
+    baked = Baked((at / "docker-bake.hcl",), "app-1")
+    assert named(baked=baked, target="bin", dockerfile=at / "x.Dockerfile") == "app-1"
+    baked = Baked((at / "docker/bake.json", at / "more.json"), "app-1")
+    assert named(baked=baked) == "docker-app-1"
+
+
 def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
     plain = named(target="bin")
     assert named(target="bin", no_cache=True, pull=True, builder="b", binary="x") == plain
@@ -125,7 +135,8 @@ def part(folder="linux_amd64", **changes):
 
 def test_the_index_is_read_as_it_was_written():
     arm = Platform.parse("linux/arm/v7")
-    index = Index((part(), part("server/linux_arm_v7", platform=arm, target=None)))
+    baked = BakedAs("docker/bake.hcl", "app", ("all", "app"))
+    index = Index((part(), part("server/linux_arm_v7", platform=arm, target=None, bake=baked)))
     assert Index.read(index.write()) == index
 
 
@@ -142,6 +153,7 @@ def test_the_index_is_what_the_documentation_says():
                     "inputs": "",
                     "label": "project/ --target bin",
                     "target": "bin",
+                    "bake": None,
                 },
                 "tests": {"passed": 3, "skipped": 1},
             }
