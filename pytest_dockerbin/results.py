@@ -58,8 +58,8 @@ class RunResult:
         kind: how it ended; a string such as ``"exited"``.
         max_rss: bytes of memory, the most that the program or a process that it waited for had
             resident, the emulator included. None when it was too quick to be seen: below pytest's
-            own size the system does not tell it, and it is looked at while the program prints, and
-            20 times a second. Not known of a container either.
+            own size the system does not tell it, and it is looked at while the program prints,
+            and 5 times a second. Not known of a container either.
         cpu_time: seconds of processor time, of user and system, of the same processes; 0 in a
             container, where it is not known.
         emulator: what emulates, with its version, such as ``QEMU 7.2.22``; empty if not known.

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GRACE = 0.5  # seconds that output may still come after the program ended
-_TURN = 0.05  # seconds between looks at a program that is silent
+_TURN = 0.2  # seconds between looks at a program that is silent
+_TURN_WITHOUT_PIDFD = 0.05  # the same where nothing else tells that it has ended
 _LOOK = 0.005  # seconds between looks at its memory, while it prints
 _BLOCK = 64 * 1024
 _BUSY_PATIENCE = 2.0  # seconds
@@ -301,11 +302,14 @@ class _Streams:
     def pump(self, deadline: float) -> bool:
         """Move bytes until the program has ended; return whether it did before the deadline."""
         ended = False
+        # each turn may take the program's place on a busy processor: with turns of 50 ms an arm64
+        # program that runs for 80 took 5 % longer
+        turn = _TURN if self._end is not None else _TURN_WITHOUT_PIDFD
         while self._open or not ended:
             left = deadline - time.monotonic()
             if left <= 0:
                 return ended or self._process.returncode is not None
-            ready = self._poll.poll(min(left, _TURN) * 1000 + 1)
+            ready = self._poll.poll(min(left, turn) * 1000 + 1)
             self._process.look()
             for descriptor, _ in ready:
                 if descriptor != self._end:
