@@ -107,10 +107,9 @@ def test_no_core_file_is_left(tmp_path, emulator):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@needs_qemu
-def test_a_missing_file_is_said_where_qemu_says_nothing(tmp_path):
+def test_a_missing_file_is_said_where_qemu_says_nothing(tmp_path, emulator):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        binary(tmp_path / "nowhere", QEMU).run()
+        binary(tmp_path / "nowhere", *emulator).run()
 
 
 @needs_qemu_arm
@@ -193,11 +192,10 @@ def test_a_missing_loader_is_told_by_qemu_s_words_when_nothing_is_known(tmp_path
     assert f"Could not open '{LOADER}'" in result.emulator_said
 
 
+@pytest.mark.parametrize("emulator", ["binfmt"], indirect=True)
 def test_a_missing_loader_is_said_before_the_kernel_starts_its_emulator(tmp_path, emulator):
     """Whatever folder of its own that has: it is told to look nowhere else."""
-    if emulator:
-        pytest.skip("is not the kernel's")
-    program = binary(written(tmp_path, dynamic(LOADER)))
+    program = binary(written(tmp_path, dynamic(LOADER)), *emulator)
     result = program.run()
     assert (result.kind, result.returncode, result.emulator_said) == ("no-loader", 127, "")
     assert result.stderr == f"dockerbin: program needs {LOADER}, which is not here\n"
@@ -651,10 +649,10 @@ def test_a_program_may_execute_another_only_where_the_kernel_knows_how(tmp_path,
     assert run.stdout == f"{errno.ENOEXEC}\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes roots and mounts")
+@pytest.mark.parametrize("emulator", ["binfmt"], indirect=True)
 def test_a_handler_that_nobody_sees_works(tmp_path, emulator):
     """With the flag F also where its interpreter is not: in a chroot, and under another mount."""
-    if emulator or os.geteuid():
-        pytest.skip("is root's, and of the kernel's emulator")
     path = written(tmp_path, tiny_program(ARM64, 42))
     inside = tmp_path / "root" / str(path).lstrip("/")
     inside.parent.mkdir(parents=True)
@@ -664,7 +662,7 @@ def test_a_handler_that_nobody_sees_works(tmp_path, emulator):
         ("chroot", tmp_path / "root"),
         ("unshare", "--mount", "sh", "-c", hide, "sh"),
     ):
-        result = binary(path).run(wrapper=wrapper)
+        result = binary(path, *emulator).run(wrapper=wrapper)
         assert (result.kind, result.returncode, result.stderr) == ("exited", 42, "")
 
 

@@ -18,6 +18,7 @@ from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.lineage import family, marked, marked_processes
+from pytest_dockerbin.runners.procfs import Reread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are Linux's")
 
@@ -257,6 +258,20 @@ def test_left_behind_is_found_after_a_test_closed_all_descriptors():
         except BaseException:  # noqa: BLE001 (a forked pytest must not go on)
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_file_that_is_read_often_is_read_anew_and_may_be_missing(tmp_path):
+    path = tmp_path / "file"
+    often = Reread(str(path))
+    assert often.read() == b""
+    for text in ("one", "another"):
+        path.write_text(text)
+        assert often.read() == text.encode()
+    os.close(often._descriptor)
+    with (tmp_path / "other").open("w+") as other:  # it gets the number
+        assert other.fileno() == often._descriptor
+        assert often.read() == b"another"
+    os.close(often._descriptor)
 
 
 def test_our_own_limits_are_as_before():
