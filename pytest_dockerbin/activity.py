@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ class Activity(Protocol):
     def end(self, what: str, text: str) -> None:
         """Hear that it is over; how it ended, or nothing where there is no more to tell."""
 
+    def rest(self) -> None:
+        """Hear that nobody waits for any of it just now: it goes on in the background."""
+
 
 class Silence:
     """Tells nobody."""
@@ -37,6 +43,9 @@ class Silence:
         """Do nothing."""
 
     def end(self, what: str, text: str) -> None:
+        """Do nothing."""
+
+    def rest(self) -> None:
         """Do nothing."""
 
 
@@ -76,6 +85,67 @@ class Lines:
         if text:
             self._say(f"{what}: {text}")
 
+    def rest(self) -> None:
+        """Do nothing: lines stay."""
+
     def _tell(self, what: str, text: str) -> None:
         self._said[what] = self._clock()
         self._say(f"{what}: {text}")
+
+
+class Deferred:
+    """Keeps what other threads tell until the thread that made this asks for it.
+
+    Only that thread may write: pytest captures output for the whole process, and what was printed
+    while a test runs would become the test's.
+
+    Args:
+        activity: hears of it.
+    """
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+        self._owner = threading.get_ident()
+        self._calls: deque[Callable[[], object]] = deque()
+        self._updates: dict[str, str] = {}
+
+    def begin(self, what: str, text: str) -> None:
+        """Tell that something begins."""
+        self.call(partial(self._activity.begin, what, text))
+
+    def update(self, what: str, text: str) -> None:
+        """Tell how far it is; of what is kept, the last counts."""
+        if self.is_own:
+            self._activity.update(what, text)
+        else:
+            self._updates[what] = text
+
+    def end(self, what: str, text: str) -> None:
+        """Tell that it is over."""
+        self._updates.pop(what, None)
+        self.call(partial(self._activity.end, what, text))
+
+    def rest(self) -> None:
+        """Tell that nobody waits."""
+        self.call(self._activity.rest)
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Call this in the thread that made this object: now, or when that asks for it."""
+        if self.is_own:
+            call()
+        else:
+            self._calls.append(call)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this is the thread that made this object."""
+        return threading.get_ident() == self._owner
+
+    def flush(self) -> None:
+        """Tell what was kept; for the thread that made this object."""
+        while self._calls:
+            self._calls.popleft()()
+        for what in list(self._updates):
+            text = self._updates.pop(what, None)
+            if text is not None:
+                self._activity.update(what, text)

@@ -107,6 +107,7 @@ def read_session_settings(config: pytest.Config) -> Settings:
         builders=_builders(builder) if from_command_line else (),
         default_builders=_builders(_given_in_ini(config, "builder")),
         runners=_runners(config),
+        jobs=_jobs(config),
         build_timeout=_seconds(config, "build-timeout", 1800.0),
         run_timeout=_seconds(config, "run-timeout", 60.0),
         emulation_factor=_seconds(config, "emulation-factor", 10.0),
@@ -272,6 +273,17 @@ def _quantity(config: pytest.Config, name: str, default: str) -> tuple[str, str]
     """Return a number with a unit, not yet read, and where it was said."""
     found = _given(config, name)
     return (str(found.value), found.source) if found else (default, "default")
+
+
+def _jobs(config: pytest.Config) -> int:
+    found = _given(config, "jobs") or _Given(4, "default")
+    try:
+        number = int(found.value)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise SettingsError(f"{found.source}: {found.value!r} is not a number of builds")
+    return number
 
 
 def _seconds(config: pytest.Config, name: str, default: float) -> float:

@@ -23,13 +23,15 @@ import json
 import os
 import re
 import stat
+import time
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_dockerbin.dockerignore import IgnoreRules, InvalidPatternError
 from pytest_dockerbin.errors import DockerbinError
+from pytest_dockerbin.known_inputs import Known
 from pytest_dockerbin.secret import files as secret_files
 from pytest_dockerbin.spec import linked_target
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_dockerbin.dockerignore import Matches
+    from pytest_dockerbin.known_inputs import KnownInputs
     from pytest_dockerbin.secret import Inodes
     from pytest_dockerbin.spec import BuildSpec
 
@@ -44,6 +47,7 @@ _FORMAT = 1  # part of every digest: raised when what counts changes
 _LARGE = 256 * 1024  # bytes; larger files are not read into memory as a whole
 _DEEPEST = 200  # folders below one another: each holds a descriptor open
 _MOST_LINKS = 40  # as in the kernel
+_TICK = 2 * 10**9  # nanoseconds: no file system in use has coarser times (FAT's are the coarsest)
 
 # What Python and pytest write beside the tests while they run. BuildKit is sent it, too, where
 # .dockerignore does not name it; but if it counted, each session would undo the one before.
@@ -61,42 +65,53 @@ class CannotFingerprintError(DockerbinError):
     """A build whose inputs can't be told by a digest: its result is never used again."""
 
 
-def inputs_digest(spec: BuildSpec) -> str | None:
+def inputs_digest(spec: BuildSpec, known: KnownInputs | None = None) -> str | None:
     """Return `fingerprint_inputs`, or None where the inputs can't be told."""
     try:
-        return fingerprint_inputs(spec)
+        return fingerprint_inputs(spec, known)
     except CannotFingerprintError:
         return None
 
 
-def fingerprint_inputs(spec: BuildSpec) -> str:
+def fingerprint_inputs(spec: BuildSpec, known: KnownInputs | None = None) -> str:
     """Return a SHA-256 of the files that a build reads: contexts, Dockerfile, .dockerignore.
 
     Equal files give an equal digest wherever they lie. The settings themselves are no part of it.
     Hash again after a build: files may have been changed meanwhile.
+
+    Args:
+        spec: the build.
+        known: digests of folders in which nothing may have changed since.
 
     Raises:
         CannotFingerprintError: a context is remote or an image without a digest, a file can't be
             read or sent, or .dockerignore is one that BuildKit refuses.
     """
     secrets = secret_files(tuple(secret for each in spec.all for secret in each.secrets))
-    return _inputs(spec, secrets)
+    return _inputs(spec, _Means(secrets, known))
 
 
-def _inputs(spec: BuildSpec, secrets: Inodes) -> str:
+class _Means(NamedTuple):
+    """What is known before files are read."""
+
+    secrets: Inodes = frozenset()
+    known: KnownInputs | None = None
+
+
+def _inputs(spec: BuildSpec, means: _Means) -> str:
     if isinstance(spec.context, str):
         raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
     if spec.is_archive:
         dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
     else:
         dockerfile, ignore = _dockerfile(spec)
-        context = _context(spec.context, secrets, ignore)
+        context = _context(spec.context, means, ignore)
     parts = {
         "format": _FORMAT,
         "dockerfile": hashlib.sha256(dockerfile).hexdigest(),
         "context": context,
-        "contexts": {name: _named_context(where, secrets) for name, where in spec.build_contexts},
-        "linked": {one.name: _inputs(one.spec, secrets) for one in spec.linked},
+        "contexts": {name: _named_context(where, means) for name, where in spec.build_contexts},
+        "linked": {one.name: _inputs(one.spec, means) for one in spec.linked},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -120,6 +135,10 @@ def fingerprint_folder(
         CannotFingerprintError: something can't be read or sent, or changed while it was read.
     """
     walk = _Walk(rules or IgnoreRules.parse(""), without, secrets)
+    return _walked(folder, walk).digest.hexdigest()
+
+
+def _walked(folder: Path, walk: _Walk) -> _Walk:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         with _closing(descriptor):
@@ -129,7 +148,7 @@ def fingerprint_folder(
         raise CannotFingerprintError(
             f"the folder {str(folder)!r} can't be read: {error.strerror}{where}"
         ) from error
-    return walk.digest.hexdigest()
+    return walk
 
 
 # -- which files ----------------------------------------------------------------------------------
@@ -156,7 +175,7 @@ def _file(path: Path) -> str:
         raise CannotFingerprintError(f"{str(path)!r} can't be read: {error.strerror}") from error
 
 
-def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list[str]:
+def _context(folder: Path, means: _Means, ignore: bytes | None = None) -> list[str]:
     """Return digests of the patterns that apply to a context and of what they leave of it."""
     if ignore is None:  # an empty one beside the Dockerfile wins, too
         ignore = _read(folder, ".dockerignore") or b""
@@ -164,16 +183,41 @@ def _context(folder: Path, secrets: Inodes, ignore: bytes | None = None) -> list
         rules = IgnoreRules.parse(ignore.decode())
     except (InvalidPatternError, UnicodeDecodeError) as error:
         raise CannotFingerprintError(f".dockerignore of {str(folder)!r}: {error}") from error
-    files = fingerprint_folder(folder, rules, without=_WRITTEN, secrets=secrets)
-    return [hashlib.sha256(ignore).hexdigest(), files]
+    patterns = hashlib.sha256(ignore).hexdigest()
+    return [patterns, _known_or_read(folder, rules, patterns, means)]
 
 
-def _named_context(where: str, secrets: Inodes) -> list[str]:
+def _known_or_read(folder: Path, rules: IgnoreRules, patterns: str, means: _Means) -> str:
+    """Return `fingerprint_folder` of a context, without reading files that nobody changed.
+
+    Sizes, times, modes and numbers of 50,000 files are looked at in a third of the time that it
+    takes to read them.
+    """
+    if means.known is None:
+        return fingerprint_folder(folder, rules, without=_WRITTEN, secrets=means.secrets)
+    facts, hidden = folder.stat(), sorted(means.secrets)
+    words = [_FORMAT, str(folder), patterns, hidden, facts.st_dev, facts.st_ino]
+    key = hashlib.sha256(json.dumps(words).encode()).hexdigest()
+    found = means.known.get(key)
+    if found:
+        look = _walked(folder, _Walk(rules, _WRITTEN, means.secrets, reads=False))
+        if look.looks.hexdigest() == found.looks:
+            return found.content
+    began = time.time_ns()
+    walk = _walked(folder, _Walk(rules, _WRITTEN, means.secrets))
+    content = walk.digest.hexdigest()
+    # what was changed just now could be changed once more within the same tick of the clock
+    if walk.newest < began - _TICK:
+        means.known.put(key, Known(walk.looks.hexdigest(), content))
+    return content
+
+
+def _named_context(where: str, means: _Means) -> list[str]:
     if linked_target(where):
         return [where]
     scheme, separator, rest = where.partition("://")
     if not separator:
-        return _context(Path(where), secrets)
+        return _context(Path(where), means)
     if scheme == "docker-image" and re.search("@sha256:[0-9a-f]{64}$", rest):
         return [where]
     if scheme == "oci-layout":
@@ -236,13 +280,29 @@ class _Walk:
     """Feeds a digest with one record for each entry, in the order of names.
 
     A record says how long its parts are, so that no two trees have the same records.
+
+    Attributes:
+        digest: of the records.
+        looks: of others, that have of each file what changes when it is written to, and not its
+            content.
+        newest: when the last change of a file was, in nanoseconds since 1970.
     """
 
-    def __init__(self, rules: IgnoreRules, without: frozenset[str], secrets: Inodes) -> None:
+    def __init__(
+        self,
+        rules: IgnoreRules,
+        without: frozenset[str],
+        secrets: Inodes,
+        *,
+        reads: bool = True,
+    ) -> None:
         self.rules = rules
         self._without = without
         self._secrets = secrets
+        self._reads = reads
         self.digest = hashlib.sha256()
+        self.looks = hashlib.sha256()
+        self.newest = 0
         # excluded folders around the place of the walk: sent if something in them is
         self._unsent: list[bytes] = []
 
@@ -292,7 +352,20 @@ class _Walk:
 
     def _send_entry(self, parent: int, entry: os.DirEntry[str], path: str) -> None:
         if entry.is_file(follow_symlinks=False):
-            self._send(_file_record(parent, entry.name, path, self._secrets))
+            facts = entry.stat(follow_symlinks=False)  # before it is read: a change meanwhile shows
+            self.newest = max(self.newest, facts.st_mtime_ns, facts.st_ctime_ns)
+            self._send(
+                _file_record(parent, entry.name, path, self._secrets) if self._reads else b"",
+                b"%s\0%d %d %d %d %d\n"
+                % (
+                    os.fsencode(path),
+                    facts.st_mode,
+                    facts.st_size,
+                    facts.st_mtime_ns,
+                    facts.st_ctime_ns,
+                    facts.st_ino,
+                ),
+            )
             return
         if entry.is_symlink():
             target = os.fsencode(os.readlink(entry.name, dir_fd=parent))
@@ -310,11 +383,13 @@ class _Walk:
         else:
             raise CannotFingerprintError(f"{path!r} is of a kind that can't be sent")
 
-    def _send(self, record: bytes) -> None:
+    def _send(self, record: bytes, look: bytes | None = None) -> None:
         for folder in self._unsent:
             self.digest.update(folder)
+            self.looks.update(folder)
         self._unsent.clear()
         self.digest.update(record)
+        self.looks.update(record if look is None else look)
 
 
 def _record(kind: str, mode: int, path: str, content: bytes) -> bytes:

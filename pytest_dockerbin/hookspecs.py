@@ -46,6 +46,7 @@ def pytest_dockerbin_build_started(
 
     Called in the process that builds, once in a session for a build and platform; not where a
     stored result serves. A build that puts back files which a test changed is one more.
+    In a thread of its own where it goes on in the background.
 
     Args:
         config: pytest's.

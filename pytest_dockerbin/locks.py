@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -20,7 +20,7 @@ from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
 from pytest_dockerbin.tables import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from filelock import FileLock
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.activity import Activity
 
 _PATIENCE = 5.0  # seconds of silent waiting
+_PAUSE = 0.05  # seconds between two looks whether one of several locks is free
 _TURN = 1.0  # seconds between two looks at who holds a lock
 
 
@@ -92,6 +93,44 @@ def hold(path: Path, what: str, waiting: Waiting, *, log: Path | None = None) ->
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def hold_one(paths: Sequence[Path], what: str, waiting: Waiting) -> Iterator[None]:
+    """Hold one of several locks inside the ``with`` block; wait until one is free.
+
+    Where there can be no locks, none is held: these keep a number small and protect nothing.
+
+    Args:
+        paths: the lock files; with none, there is nothing to wait for.
+        what: what the lock is for.
+        waiting: how to wait.
+
+    Raises:
+        StoppedError: the session was stopped while this waited.
+    """
+    from filelock import Timeout  # noqa: PLC0415
+
+    held = None
+    try:
+        locks = [file_lock(path) for path in paths]
+        while locks and held is None:
+            for lock in locks:
+                with suppress(Timeout):
+                    lock.acquire(timeout=0)
+                    held = lock
+                    break
+            else:
+                if waiting.stopped():
+                    raise StoppedError.while_waiting(what)
+                time.sleep(_PAUSE)
+    except (OSError, NotImplementedError):
+        held = None
+    try:
+        yield
+    finally:
+        if held:
+            held.release()
 
 
 def is_held(path: Path) -> bool:

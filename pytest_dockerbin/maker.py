@@ -21,6 +21,7 @@ from pytest_dockerbin.tables import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_dockerbin.activity import Activity
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
+    from pytest_dockerbin.known_inputs import KnownInputs
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.manifest import FileRecord
     from pytest_dockerbin.progress import BuildLog
@@ -43,10 +45,12 @@ class Maker:
     Attributes:
         settings: the session's.
         entries: the stored results; None where the cache folder is not to be trusted.
+        known: folders whose files were read before; None where nothing of that is to be trusted.
         problem: why the cache folder can't be used, if that is so.
         log_dir: the folder of build logs.
         watch: who looks after a running build.
         waiting: how to wait for another session that builds the same.
+        turn: gets what is built, and gives the right to run one of few builds.
         activity: hears of builds while they run.
         warn: gets what is wrong and stops nothing: its kind, to tell each once, and a line.
         note_use: gets the key of each stored result that is used.
@@ -58,10 +62,12 @@ class Maker:
 
     settings: Settings
     entries: Entries | None
+    known: KnownInputs | None
     problem: StoreError | None
     log_dir: Path
     watch: Watch
     waiting: Waiting
+    turn: Callable[[str], AbstractContextManager[None]]
     activity: Activity
     warn: Callable[[str, str], None]
     note_use: Callable[[str], object]
@@ -83,7 +89,7 @@ class Maker:
         built_only = job.spec.again and self.settings.cache is not CacheMode.ONLY
         if self.settings.cache is CacheMode.SESSION or built_only:
             return self._build(folder, job)
-        inputs = inputs_digest(job.spec)
+        inputs = inputs_digest(job.spec, self.known)
         if inputs is None or self.entries is None:
             return self._build_unless_forbidden(folder, job)
         key = job.entry_key(inputs)
@@ -152,7 +158,7 @@ class Maker:
                 if manifest is None:
                     damaged = entries.has(key) and not job.wants_fresh
                     manifest = self._build(folder, job, "rebuilt" if damaged else "built")
-                    if inputs_digest(job.spec) == inputs:
+                    if inputs_digest(job.spec, self.known) == inputs:
                         label = job.spec.label()
                         entries.store(key, folder / "tree", manifest, label=label)
                     # else somebody edited meanwhile: it is the result of neither the old inputs
@@ -169,6 +175,14 @@ class Maker:
             line = f"build_args: no ARG of {job.spec.label()} declares {name!r}"
             line += f"; did you mean {close!r}?" if close else ""
             self.warn(line, line)
+        with self.turn(str(job)):
+            manifest = self._build_in_turn(folder, job, source, options)
+        self.verify(folder / "tree", manifest, job)
+        return manifest
+
+    def _build_in_turn(
+        self, folder: Path, job: Job, source: str, options: tuple[str, ...]
+    ) -> Manifest:
         tree = folder / "tree"
         log_path = self.log_path(job)
         self.hooks.build_started(job.spec, job.platform)
@@ -186,7 +200,6 @@ class Maker:
         finally:
             self.activity.end(str(job), told)
         self.hooks.build_finished(job.spec, job.platform, manifest.build, None)
-        self.verify(tree, manifest, job)
         return manifest
 
     def _build_into(

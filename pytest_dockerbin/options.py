@@ -93,6 +93,14 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
             "(default: auto)"
         ),
     ),
+    "jobs": (
+        "int",
+        {"metavar": "N"},
+        (
+            "builds that run at once, in the background while other tests run; 0: each waits for "
+            "the first test that needs it (default: 4)"
+        ),
+    ),
     "build-timeout": (
         "float",
         {"metavar": "S"},

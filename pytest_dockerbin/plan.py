@@ -28,7 +28,7 @@ def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
     for item in items:
         if item.get_closest_marker("skip"):
             continue
-        for name, marks, platforms in _asked(item):
+        for name, marks, platforms in asked(item):
             plain = name == "dockerbin"
             if (name, marks) not in keys:
                 keys[name, marks] = _key(suite, marks, plain=plain)
@@ -72,7 +72,7 @@ def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     for item in items:
         if item.get_closest_marker("skip"):
             continue
-        for name, marks, platforms in _asked(item):
+        for name, marks, platforms in asked(item):
             found = builds.setdefault((name, _described(name, marks, suite)), set())
             found.update(map(str, platforms))
         if "dockerbin_build" in getattr(item, "fixturenames", ()):
@@ -83,7 +83,7 @@ def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     return table(("fixture", "build", "platforms"), rows)
 
 
-def _asked(item: pytest.Item) -> Iterator[tuple[str, BuildMarks, tuple[Platform, ...]]]:
+def asked(item: pytest.Item) -> Iterator[tuple[str, BuildMarks, tuple[Platform, ...]]]:
     """Yield the builds that a test asks for: the fixture's name, what is said of it, platforms."""
     callspec = getattr(item, "callspec", None)
     if callspec is None:

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 import warnings
+from collections import deque
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
@@ -16,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pytest_dockerbin.activity import Silence
+from pytest_dockerbin.activity import Deferred, Silence
+from pytest_dockerbin.ahead import Ahead
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.bake_target import BakeTargets
 from pytest_dockerbin.build_settings import find_sources
@@ -37,6 +40,7 @@ from pytest_dockerbin.errors import (
 )
 from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.job import Job
+from pytest_dockerbin.known_inputs import KnownInputs
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.manifest import Manifest
 from pytest_dockerbin.platforms import Platform
@@ -55,7 +59,7 @@ from pytest_dockerbin.sysroot import Libraries, export_sysroot, find_stage
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.results import Runner, Sysroot
@@ -106,21 +110,27 @@ class Builder:
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
-        self._activity = activity or Silence()
+        self._activity = Deferred(activity or Silence())
         self._warn = warn or _warn
+        self._warnings: deque[str] = deque()
         self._owner = owner
         self._hooks = (hooks or Hooks()).guarded()
         self._watchdog = Watchdog()
+        self._ahead = Ahead(self.settings.jobs)
         self._containers = Containers(self.session, self._watchdog.command)
         self.store, entries, problem = self._open()
         self._quarters = Quarters(self.store.path)
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
+            known=KnownInputs((self.settings.cache_dir or default_root()) / VERSION)
+            if entries
+            else None,
             problem=problem,
             log_dir=self.store.path / "logs",
             watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
             waiting=self.store.waiting,
+            turn=partial(self.store.turn, self.settings.jobs),
             activity=self._activity,
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
@@ -137,6 +147,7 @@ class Builder:
         self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
         self.chosen: dict[Platform, RunnerSpec] = {}
         self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
+        self._deciding = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -147,6 +158,7 @@ class Builder:
 
     def close(self) -> None:
         """Leave the session; what it built stays until a later session ends."""
+        self._ahead.stop()
         self._quarters.close()
         self.store.close()
         self._containers.close()
@@ -168,6 +180,7 @@ class Builder:
                     keep=_used_entries(root),
                     interval=_COLLECTION_INTERVAL,
                 )
+                KnownInputs(root / VERSION).collect(settings.cache_max_age)
 
     @classmethod
     def stop(cls, settings: Settings, session: str) -> None:
@@ -203,10 +216,14 @@ class Builder:
         if not isinstance(platform, Platform):
             platform = Platform.parse(platform)
         job = self._job(spec, platform.built_as)
+        if self._activity.is_own and self._ahead.is_pending(job.name):
+            self._ahead.hurry(job.name)
+            self.wait([job.name])
         if job.name not in self._results:
             waiting_for = (self._job(spec, other.built_as) for other in others)
             self._build_while_waiting(job, waiting_for)
             self._results[job.name] = self._build_once(job)
+        self._tell()
         found = self._results[job.name]
         if isinstance(found, DockerbinError):
             raise copy(found)
@@ -218,6 +235,60 @@ class Builder:
             again=partial(self._build_again, job.spec, platform),
             loader=self._containers.load,
         )
+
+    def begin(self, wanted: Mapping[tuple[BuildSpec, Platform], bool]) -> list[str]:
+        """Begin with builds in the background, for `build` to be asked for their results later.
+
+        Args:
+            wanted: specs and their platforms; True where only a platform whose programs can be run
+                here is worth a build.
+
+        Returns:
+            A name for each, for `wait` and `is_pending`; empty where nothing was begun.
+        """
+        if self.settings.jobs == 0 or self.settings.prebuilt:
+            return [""] * len(wanted)
+        names = []
+        tasks: dict[str, list[Callable[[], object]]] = {}
+        for (spec, platform), to_run in wanted.items():
+            try:
+                job = self._job(spec, platform.built_as)
+            except DockerbinError:  # met again by who asks
+                names.append("")
+                continue
+            names.append(job.name)
+            needed = platform if to_run else None
+            tasks.setdefault(job.name, []).append(partial(self._build_ahead, job, needed))
+        self._ahead.start((name, partial(_call, each)) for name, each in tasks.items())
+        return names
+
+    def is_pending(self, name: str) -> bool:
+        """Tell whether a build that was begun in the background has not ended."""
+        return self._ahead.is_pending(name)
+
+    def wait(self, names: Sequence[str]) -> None:
+        """Wait for one of several builds that were begun in the background."""
+        try:
+            while not self._ahead.wait(names, _TURN):
+                self._activity.flush()
+        finally:
+            self._activity.flush()
+            self._activity.rest()
+
+    def tell(self) -> None:
+        """Tell of the builds in the background; where nobody waits, nothing else does."""
+        self._activity.flush()
+        self._activity.rest()
+
+    def finish(self) -> None:
+        """Begin no more builds in the background, and wait for those that run."""
+        self._ahead.finish()
+        self.tell()
+
+    def abandon(self) -> None:
+        """End the builds in the background."""
+        self._ahead.stop()
+        self.tell()
 
     def bake(self, files: tuple[Path, ...], target: str | None = None) -> BakeTargets:
         """Return what a target or group of a bake file stands for; bake is asked once a session.
@@ -302,9 +373,10 @@ class Builder:
             SettingsError: QEMU has no such CPU model, or a hook names no runner.
         """
         __tracebackhide__ = True
-        found = self._runners.get((platform, model))
-        if found is None:
-            found = self._runners[platform, model] = self._find_runner(platform, model)
+        with self._deciding:
+            found = self._runners.get((platform, model))
+            if found is None:
+                found = self._runners[platform, model] = self._find_runner(platform, model)
         if isinstance(found, DockerbinError):
             raise copy(found)
         return found
@@ -355,16 +427,29 @@ class Builder:
             self.session,
             activity=self._activity,
             patience=self.settings.build_timeout + _END_OF_BUILD,
+            stopped=lambda: self._ahead.stopped,
             guard=self._watchdog.folder,
         )
 
     def _stopped(self) -> bool:
         """Tell whether builds should end: an xdist worker outlives its controller by 5 to 8 s."""
-        return self.store.stopped() or (self._owner is not None and os.getppid() != self._owner)
+        orphaned = self._owner is not None and os.getppid() != self._owner
+        return self.store.stopped() or self._ahead.stopped or orphaned
 
     def _warn_once(self, about: str, line: str) -> None:
         if self.store.claim(f"warning-{hashlib.sha256(about.encode()).hexdigest()[:12]}"):
-            self._warn(line)
+            self._warnings.append(line)
+
+    def _tell(self) -> None:
+        """Tell what was met since a build was asked for last: in the test that asks, not between.
+
+        A warning may be an error to its user.
+        """
+        if not self._activity.is_own:
+            return
+        self._activity.flush()
+        while self._warnings:
+            self._warn(self._warnings.popleft())
 
     # -- builds -----------------------------------------------------------------------------------
 
@@ -402,6 +487,11 @@ class Builder:
             raise NotPrebuiltError.again()
         fresh = replace(spec, no_cache=True, cache_from=(), cache_to=(), again=True)
         return self.build(fresh, platform)
+
+    def _build_ahead(self, job: Job, to_run: Platform | None) -> None:
+        """Build in the background, unless the programs of the platform can't be run here."""
+        if job.name not in self._results and (to_run is None or self._can_run(to_run)):
+            self._results[job.name] = self._build_once(job)
 
     def _build_while_waiting(self, asked: Job, others: Iterable[Job]) -> None:
         """Build other platforms for as long as another process builds the one asked for."""
@@ -580,9 +670,15 @@ class Builder:
         return ContainerRunner.of(runner, self._containers, place)
 
 
+_TURN = 0.1  # seconds between two looks at what builds in the background tell
 _END_OF_BUILD = 30.0  # seconds that a build which took too long may need to end and to say so
 _COLLECTION_INTERVAL = 86400.0  # seconds between looks for old stored results
 _USED = "entry-"  # begins the claims that name the stored results a session has used
+
+
+def _call(tasks: Iterable[Callable[[], object]]) -> None:
+    for task in tasks:
+        task()
 
 
 def _used_entries(root: Path) -> frozenset[str]:

@@ -81,6 +81,7 @@ class Settings:
         builders: buildx builders that win over a build's own ``builder``.
         default_builders: builders for builds that name none.
         runners: what runs the programs of a platform; ``auto`` for those not named.
+        jobs: builds that run at once in a session; 0 when none may begin before it is asked for.
         build_timeout: seconds that a build may take.
         silence_timeout: seconds that a build may be silent.
         run_timeout: seconds that a program may run natively.
@@ -98,6 +99,7 @@ class Settings:
     builders: Builders = ()
     default_builders: Builders = ()
     runners: Runners = ()
+    jobs: int = 4
     build_timeout: float = 1800.0
     silence_timeout: float = 600.0
     run_timeout: float = 60.0

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.errors import StoreError, UntrustedStoreError
 from pytest_dockerbin.folders import delete, is_folder, size_of, subfolders
-from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
+from pytest_dockerbin.locks import Waiting, file_lock, hold, hold_one, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +77,7 @@ class SessionStore:
         session: the session's name, the same in all its processes.
         activity: hears of long waits for other processes.
         patience: seconds after which waiting for another process is given up.
+        stopped: tells whether this process gives up what it waits for.
         guard: has a folder deleted if this process is killed inside the ``with`` block.
 
     Raises:
@@ -91,9 +92,14 @@ class SessionStore:
         *,
         activity: Activity | None = None,
         patience: float = inf,
+        stopped: Callable[[], bool] = bool,
         guard: Callable[[Path], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.waiting = Waiting(activity=activity or Silence(), stopped=self.stopped, limit=patience)
+        self.waiting = Waiting(
+            activity=activity or Silence(),
+            stopped=lambda: stopped() or self.stopped(),
+            limit=patience,
+        )
         self._guard = guard
         try:
             _make_root(root)
@@ -153,6 +159,16 @@ class SessionStore:
             self._staging(name) as folder,
         ):
             yield folder
+
+    def turn(self, width: int, what: str) -> AbstractContextManager[None]:
+        """Return what holds one of ``width`` places in the session, and waits for one to be free.
+
+        Args:
+            width: how many may do what they do at once; 0 for any number.
+            what: what a person calls it.
+        """
+        places = [self.path / "locks" / f"turn-{number}.lock" for number in range(width)]
+        return hold_one(places, what, self.waiting)
 
     def claim(self, name: str) -> bool:
         """Return True to exactly one asker of the session: the one that may say ``name``."""

@@ -143,6 +143,7 @@ class Suite:
         self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
+        self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
 
     @cached_property
@@ -331,7 +332,10 @@ class Suite:
             SettingsError: it can't be built.
             UnavailableError: bake can't be asked.
         """
-        return self._spec(self._whole(dict(marks.settings), named=named))
+        if (marks, named) not in self._planned:
+            whole = self._whole(dict(marks.settings), named=named)
+            self._planned[marks, named] = self._spec(whole)
+        return self._planned[marks, named]
 
     def _whole(self, settings: Mapping[str, Any], *, named: bool) -> _Said:
         """Return the settings of a test's markers, or of a named build, above the ini file's."""

@@ -134,6 +134,8 @@ def build(
                 raise StoppedError.while_building(str(platform)) from None
             if code == 0:
                 break
+            if watch.stopped():  # whoever ended it: nobody is to look for its cause
+                raise StoppedError.while_building(str(platform))
             still_away = lost if lost and missing_part(spec.builder) else None
             lost = attempt.lost_daemon() or still_away
             if not lost:

@@ -70,6 +70,7 @@ class LiveLine:
         self._show = show
         self._clock = clock
         self._next = 0.0
+        self._stands = False
 
     def begin(self, what: str, text: str) -> None:
         """Show that something begins."""
@@ -80,11 +81,18 @@ class LiveLine:
         """Show how far it is."""
         if self._clock() >= self._next:
             self._next = self._clock() + _PAUSE
+            self._stands = True
             self._show(f"dockerbin: {what}: {text}")
 
     def end(self, what: str, text: str) -> None:  # noqa: ARG002 (the summary tells how it ended)
         """Take the line away."""
-        self._show("")
+        self.rest()
+
+    def rest(self) -> None:
+        """Take the line away, if it stands: there may be pytest's own results in its place."""
+        if self._stands:
+            self._stands = False
+            self._show("")
 
 
 def _on_stderr(uncaptured: Callable[[], AbstractContextManager[None]]) -> Callable[[str], None]:

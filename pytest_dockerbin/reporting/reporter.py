@@ -15,6 +15,7 @@ from pytest_dockerbin.errors import RunError, UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
+from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
@@ -56,6 +57,7 @@ def register(config: pytest.Config) -> None:
         if suite_of(config).reports or suite_of(config).github_summary:
             plugins.register(Writing(config, collector), "dockerbin-writing")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
+        plugins.register(Overlap(config), "dockerbin-overlap")
 
 
 class Reporter:

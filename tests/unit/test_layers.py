@@ -42,7 +42,7 @@ LAYERS = (
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
     {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
-    | {"folders", "record", "prebuilt"}
+    | {"folders", "known_inputs", "record", "prebuilt"}
     | {
         "buildx",
         "buildx.bake",
@@ -59,7 +59,7 @@ LAYERS = (
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
     | {"archive", "runners.container", "runners.containers"}
     | {"runners.chain", "runners.launcher", "runners.qemu", "runners.binfmt", "buildx.inventory"},
-    {"maker", "session", "sysroot", "command", "cache_command", "shipping"}
+    {"ahead", "maker", "session", "sysroot", "command", "cache_command", "shipping"}
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
@@ -72,7 +72,7 @@ LAYERS = (
         "reporting.tracing",
     }
     | {"reporting.matrix", "reporting.runs", "reporting.services", "reporting.writing"}
-    | {"lifetimes", "plan", "plugin_hooks", "delivery"},
+    | {"lifetimes", "overlap", "plan", "plugin_hooks", "delivery"},
     {"fixtures", "hookspecs", "plugin", "__main__"},
 )
 VALUES, ADAPTERS, PYTEST, TOP = LAYERS[1], LAYERS[2], LAYERS[4], LAYERS[5]
@@ -160,6 +160,7 @@ def test_adapters_do_not_import_one_another(name):
     parts |= {"engine": {"archive"}, "runners.containers": {"archive", "engine"}}
     parts |= {f"runners.{part}": {"engine"} for part in ("chain", "container")}
     parts |= {"watchdog": {"runners.lineage"}, "runners.quarters": {"folders"}}
+    parts |= {"fingerprint": {"known_inputs"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}
     assert own_imports(name) & ADAPTERS <= parts.get(name, set()) | siblings
