@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.bench import Bench
 from benchmarks.peers import peers
 from benchmarks.rows import ROWS
+from benchmarks.scaling import scale
 from benchmarks.timing import FailedError
 
 if TYPE_CHECKING:
@@ -28,33 +29,35 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     """Measure what was asked for; a goal that is not reached is no failure."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    names = [row.__name__.upper() for row in ROWS]
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{', '.join(names)}, PEERS")
+    rows = (*ROWS, peers, scale)
+    names = [row.__name__.upper() for row in rows]
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="small sizes, under 5 minutes")
     parser.add_argument("--rounds", type=int, help="runs of each contestant (9; 3 with --quick)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     given = parser.parse_args()
-    wanted = {name.upper() for name in given.rows} or {*names, "PEERS"}
-    if unknown := wanted - {*names, "PEERS"}:
+    wanted = {name.upper() for name in given.rows} or {*names}
+    if unknown := wanted - {*names}:
         parser.error(f"unknown rows: {', '.join(sorted(unknown))}")
     rounds = given.rounds or (3 if given.quick else 9)
     figures: list[Figure] = []
+    machine = _machine()
+    given.output.mkdir(parents=True, exist_ok=True)
+    name = "quick" if given.quick else "full"
     with tempfile.TemporaryDirectory(prefix="dockerbin-bench-") as folder:
         bench = Bench(Path(folder), rounds, quick=given.quick)
-        for row in (*ROWS, peers):
+        for row in rows:
             if row.__name__.upper() not in wanted:
                 continue
             try:
                 for figure in row(bench):
                     figures.append(figure)
                     print(_line(figure), flush=True)
-            except FailedError as error:
+            except (FailedError, OSError, subprocess.SubprocessError) as error:
                 print(f"{row.__name__.upper()}: {error}", file=sys.stderr, flush=True)
-    machine = _machine()
-    given.output.mkdir(parents=True, exist_ok=True)
-    name = "quick" if given.quick else "full"
-    (given.output / f"{name}.json").write_text(_json(figures, machine))
-    (given.output / f"{name}.md").write_text(_markdown(figures, machine))
+            # after each row: what is cut off leaves what it has
+            (given.output / f"{name}.json").write_text(_json(figures, machine))
+            (given.output / f"{name}.md").write_text(_markdown(figures, machine))
     return 0
 
 
@@ -81,6 +84,7 @@ def _machine() -> dict[str, str]:
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processors": str(len(os.sched_getaffinity(0))),
+        "load": f"{os.getloadavg()[1]:.1f} (5 minutes, at the start)",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "pytest": version("pytest"),
