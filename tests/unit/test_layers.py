@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -145,6 +146,18 @@ def layer_of(name):
 
 def test_every_module_has_its_place_in_the_drawing():
     assert set(MODULES) <= set().union(*LAYERS)
+
+
+def test_every_module_is_on_the_map():
+    """CONTRIBUTING.md; packages of modules are named by these."""
+    contributing = Path(__file__).parents[2] / "CONTRIBUTING.md"
+    if not contributing.is_file():  # the tests alone, beside an installed wheel
+        pytest.skip("there is no checkout")
+    on_map = contributing.read_text().partition("## The map")[2].partition("## How a change")[0]
+    named = {name.replace("/", ".") for name in re.findall(r"`([a-z_/]+)`", on_map)}
+    packages = {name.rpartition(".")[0] for name in MODULES if "." in name}
+    assert set(MODULES) - packages - named == set()
+    assert {name for name in named if "." in name} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
