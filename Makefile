@@ -17,7 +17,7 @@ PYENV_BINS := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.1[1-9]*/b
 export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench lint types docs picture engine engine-stop browser
+.PHONY: help demo test faults bench lint types docs picture engine engine-stop browser mutation
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ test: engine browser ## run all tests, those with a real engine included
 
 faults: $(READY) ## inject every fault often and print the table (make faults FAULTS=1000)
 	$(TOX) run -e faults -- --faults $(FAULTS) -o faulthandler_timeout=7200 $(ARGS)
+
+mutation: $(READY) ## change the code a little, and list what no test notices (make mutation ARGS=spec)
+	$(TOX) run -q -e mutation -- $(ARGS)
 
 bench: engine ## measure what the plugin costs (make bench ARGS="--quick P2")
 	$(TOX) run -q -e bench -- $(ARGS)
