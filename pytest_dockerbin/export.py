@@ -252,7 +252,7 @@ def _open(parent: int, entry: str, facts: os.stat_result, flags: int = 0) -> int
 
 
 def _drop_attributes(descriptor: int) -> None:
-    if not hasattr(os, "listxattr"):  # as on macOS
+    if not hasattr(os, "listxattr"):  # coverage: not Linux
         return
     with suppress(OSError):  # a file system without attributes
         for attribute in os.listxattr(descriptor):

@@ -61,7 +61,7 @@ def default_root() -> Path:
     home = Path.home()
     if sys.platform == "darwin":
         caches = home / "Library" / "Caches"
-    elif sys.platform == "win32":
+    elif sys.platform == "win32":  # coverage: not Linux
         caches = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     else:
         named = Path(os.environ.get("XDG_CACHE_HOME") or "relative")
@@ -304,7 +304,8 @@ def _check_owner(root: Path) -> None:
         raise _refused(root, f"has a symbolic link for {VERSION}")
     if not stat.S_ISDIR(facts.st_mode):
         raise _refused(root, "is no folder")
-    if os.name != "posix":  # no modes there; a user's cache folder is the user's own
+    # no modes there; a user's cache folder is the user's own
+    if os.name != "posix":  # coverage: not Linux
         return
     if facts.st_uid != os.geteuid():
         raise _refused(root, f"belongs to user {facts.st_uid}")

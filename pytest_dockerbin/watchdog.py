@@ -122,7 +122,7 @@ def _start() -> subprocess.Popen[bytes]:
 # -- in the watching process -----------------------------------------------------------------------
 
 
-def _watch() -> None:
+def _watch() -> None:  # coverage: no site
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     noted: dict[tuple[str, str], None] = {}
@@ -142,7 +142,7 @@ def _watch() -> None:
             _run(json.loads(what))
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> None:  # coverage: no site
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if subprocess.run(command, check=False, stdout=subprocess.PIPE).stdout:
@@ -150,7 +150,7 @@ def _run(command: list[str]) -> None:
         time.sleep(0.1)
 
 
-def _end_programs(family: int) -> None:
+def _end_programs(family: int) -> None:  # coverage: no site
     # only now, and by the package's place: this file is started alone and with nothing on the path
     sys.path.append(str(Path(__file__).resolve().parents[1]))
     from pytest_dockerbin.runners.lineage import end_family  # noqa: PLC0415
@@ -158,7 +158,7 @@ def _end_programs(family: int) -> None:
     end_family(family)
 
 
-def _end_groups(groups: list[int]) -> None:
+def _end_groups(groups: list[int]) -> None:  # coverage: no site
     deadline = time.monotonic() + _PATIENCE
     for number in (signal.SIGTERM, signal.SIGKILL):
         for group in list(groups):
@@ -172,7 +172,7 @@ def _end_groups(groups: list[int]) -> None:
         deadline = time.monotonic() + _PATIENCE  # they write until they are gone
 
 
-def _delete(folder: str) -> None:
+def _delete(folder: str) -> None:  # coverage: no site
     shutil.rmtree(folder, ignore_errors=True)
     if not os.path.isdir(folder):  # noqa: PTH112 (no pathlib: this starts in 10 ms)
         return
@@ -184,7 +184,7 @@ def _delete(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(group: int) -> bool:
+def _lives(group: int) -> bool:  # coverage: no site
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -192,5 +192,5 @@ def _lives(group: int) -> bool:
     return True
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # coverage: no site
     _watch()

@@ -181,7 +181,7 @@ class Process:
 
     def _pause(self, most: float | None) -> None:
         """Sleep until it has perhaps ended."""
-        if not hasattr(os, "pidfd_open"):  # not Linux
+        if not hasattr(os, "pidfd_open"):  # coverage: not Linux
             time.sleep(0.01)
             return
         try:
