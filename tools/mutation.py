@@ -39,7 +39,7 @@ PACKAGE = ROOT / "pytest_dockerbin"
 # module -> the test files that are about it
 TARGETS = {
     "platforms": ["tests/unit/test_platforms.py"],
-    "runners.verdict": ["tests/unit/test_kinds.py"],
+    "runners.verdict": ["tests/unit/test_run_hints.py", "tests/unit/test_kinds.py"],
     "selection": ["tests/unit/test_selection.py"],
     "spec": ["tests/unit/test_spec_identity.py", "tests/unit/test_spec.py"],
     "store": ["tests/unit/test_store.py"],
@@ -130,7 +130,7 @@ def _is_none(value: ast.expr) -> bool:
 def _places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
     """Return every place whose code is run, as parent, field, position and node."""
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "type_comment"):
+        if name in ("annotation", "returns", "decorator_list"):
             continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
