@@ -8,6 +8,9 @@ import elf
 import pytest
 from programs import dynamic, written
 
+from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.results import Kind, RunResult
 from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.verdict import verdict
 
@@ -156,3 +159,34 @@ def test_warnings_are_the_emulator_s_and_stand_before_its_last_words():
     assert found.emulator_said == (warning + last).decode().strip()
     assert told(warning + b"mine\n", 0).emulator_said == warning.decode().strip()
     assert told(warning, 0, emulated=False).stderr == warning
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        (Kind.EXITED, 3, "ended with exit code 3"),
+        (Kind.SIGNALED, -11, "was ended by SIGSEGV"),
+        (Kind.TIMEOUT, -9, "did not end within 1.5 s"),
+        (Kind.OUTPUT_LIMIT, 0, "ended with exit code 0, and more output than is kept"),
+        (Kind.EMULATOR_FAULT, 1, "was not run to its end: its emulator failed"),
+        (Kind.NO_LOADER, 127, "could not be run: no-loader"),
+    ],
+)
+def test_every_end_but_a_good_one_is_told_in_words(kind, code, said):
+    result = RunResult(
+        program=Path("/x/hello"),
+        platform=Platform.parse("linux/arm64"),
+        args=("/x/hello",),
+        returncode=code,
+        stdout="",
+        stderr="",
+        duration=1.5,
+        runner="binfmt",
+        emulated=True,
+        kind=kind,
+        emulator="QEMU 1.2",
+    )
+    with pytest.raises(RunError) as raised:
+        result.check()
+    expected = f"hello for linux/arm64 {said} (binfmt, emulated by QEMU 1.2)"
+    assert raised.value.summary == expected

@@ -15,7 +15,7 @@ from pytest_dockerbin.errors import SecretError, SettingsError, UnavailableError
 from pytest_dockerbin.fingerprint import fingerprint_inputs
 from pytest_dockerbin.job import Job
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.secret import Secret, read_values, variables
+from pytest_dockerbin.secret import Secret, find_agents, read_values, variables
 from pytest_dockerbin.settings import Settings
 
 CANARY = "canary-4711"
@@ -241,3 +241,22 @@ def test_a_secret_may_take_another_s_place_in_a_spec(context):
     spec = spec_with(context, a=Secret("x"))
     assert replace(spec, secrets=read(context, a=Secret("x"))) == spec
     assert hash(spec) == hash(replace(spec))
+
+
+def test_an_agent_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(SecretError, match="SSH_AUTH_SOCK is not set"):
+        find_agents([("default", "")])
+    with pytest.raises(SecretError, match=r"there is no .*/key"):
+        find_agents([("git", str(tmp_path / "key"))])
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "socket"))
+    with pytest.raises(SecretError, match=r"there is no .*/socket"):
+        find_agents([("default", "")])
+    (tmp_path / "socket").touch()
+    find_agents([("default", "")])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs Linux's /proc")  # noqa: PTH110
+def test_a_file_that_can_t_be_read_is_missing():
+    with pytest.raises(SecretError, match="'/proc/self/mem' can't be read: "):
+        read_values((("a", "file:/proc/self/mem"),))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dockerbin.secret import Secret
-from pytest_dockerbin.spec import Baked, BuildSpec, Linked
+from pytest_dockerbin.spec import Baked, BuildSpec, Linked, is_remote
 
 SPEC = BuildSpec(context=Path("/src/app"), dockerfile=Path("/src/app/Dockerfile"))
 TARGET = Baked((Path("/b/bake.hcl"),), "app")
@@ -40,6 +40,32 @@ TEXT = "FROM scratch\nCOPY x /\n"
 )
 def test_a_build_is_called_by_what_is_unusual_about_it(changes, label):
     assert replace(SPEC, **changes).label() == label
+
+
+def test_what_is_not_said_is_as_docker_has_it():
+    """One tree of files of the last stage, whose programs are looked at."""
+    said = {"context", "dockerfile", "exporter", "verify"}
+    assert (SPEC.exporter, SPEC.verify) == ("local", "platform")
+    others = {each.name: getattr(SPEC, each.name) for each in fields(SPEC) if each.name not in said}
+    assert all(value in (None, (), False, "") for value in others.values())
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("https://h/a.git", True),
+        ("http://h/a.tar", True),
+        ("git://h/a", True),
+        ("ssh://git@h/a", True),
+        ("git@h:a.git", True),
+        ("github.com/me/it", True),
+        ("github.community/me", False),
+        ("src/github.com/me", False),
+        ("app", False),
+    ],
+)
+def test_a_context_elsewhere_is_told_by_its_beginning(place, expected):
+    assert bool(is_remote(place)) is expected
 
 
 def test_a_dockerfile_is_text_when_it_has_lines():
