@@ -39,6 +39,7 @@ PACKAGE = ROOT / "pytest_dockerbin"
 # module -> the test files that are about it
 TARGETS = {
     "platforms": ["tests/unit/test_platforms.py"],
+    "runners.hints": ["tests/unit/test_run_hints.py", "tests/unit/test_kinds.py"],
     "runners.verdict": ["tests/unit/test_run_hints.py", "tests/unit/test_kinds.py"],
     "selection": ["tests/unit/test_selection.py"],
     "spec": ["tests/unit/test_spec_identity.py", "tests/unit/test_spec.py"],

@@ -15,7 +15,7 @@ from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.verdict import verdict
 
 REFUSED = "QEMU refused an option of its runner, or a QEMU_* variable that the test sets"
-FAILED = "this is QEMU's failure, not the program's; another version of it may do"
+FAILED = "this is the emulator's failure, not the program's; another version of it may do"
 FOREIGN = "the runner's emulator is for another architecture than the program"
 OTHERS = (
     "it started another program of its platform, which only the kernel's binfmt_misc handlers or "
@@ -23,7 +23,7 @@ OTHERS = (
 )
 LIBRARIES = (
     "the libraries here are not those that it was built with: link it statically, or give it its "
-    "own: the setting sysroot_target, or --dockerbin-runner=container"
+    "own: the setting sysroot_target, or --dockerbin-runner=container:IMAGE"
 )
 LONGER = "a longer limit: run(timeout=...), or the ini key dockerbin_run_timeout"
 GO = (
@@ -125,7 +125,7 @@ def test_inode_numbers_are_the_matter_of_32_bit_programs_only(tmp_path):
     said = b"Value too large for defined data type\n"
     arm = written(tmp_path, elf.elf(elf.ARM, bits=32))
     assert told(said, 2, program=arm).hint == INODES
-    assert told(said, 2, program=arm, emulated=False).hint == ""
+    assert told(said, 2, program=written(tmp_path, elf.elf(elf.ARM64), "other")).hint == ""
     assert told(b"Value too large to be stored\n", 2, program=arm).hint == INODES
 
 
@@ -144,7 +144,7 @@ def test_the_program_s_own_loader_is_told(tmp_path, code):
     assert said.startswith(found.emulator_said.encode())
     assert found.hint == (
         "link it statically, or give it /lib/ld-x.so: the setting sysroot_target, "
-        "or --dockerbin-runner=container"
+        "or --dockerbin-runner=container:IMAGE"
     )
     other = said.replace(b"ld-x", b"ld-y")
     assert told(other, code, program=program).kind == "exited"
