@@ -46,16 +46,12 @@ from pytest_dockerbin.manifest import Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.record import Record, names_in
-from pytest_dockerbin.runners.chain import Decision, decide
-from pytest_dockerbin.runners.container import ContainerRunner
 from pytest_dockerbin.runners.containers import Containers, Place
-from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.quarters import Quarters
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.shipment import BakedAs, BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
-from pytest_dockerbin.sysroot import Libraries, export_sysroot, find_stage
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -64,6 +60,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.results import Runner, Sysroot
     from pytest_dockerbin.runner_spec import RunnerSpec
+    from pytest_dockerbin.runners.chain import Decision
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -615,6 +612,8 @@ class Builder:
         runner = self.runner(platform, model).with_tree(tree)
         if spec.sysroot_target is None:
             return runner
+        from pytest_dockerbin.sysroot import Libraries, export_sysroot  # noqa: PLC0415 (3 ms)
+
         asked = (spec.export_key(), spec.sysroot_target, platform, program)
         if self.settings.prebuilt and Libraries.of(program, platform):
             raise NotPrebuiltError.of_sysroot(str(platform), program.name)
@@ -626,6 +625,9 @@ class Builder:
 
     def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
         __tracebackhide__ = True
+        # with the runners below 12 ms, a seventh of what all modules take: only who runs pays them
+        from pytest_dockerbin.runners.chain import Decision, decide  # noqa: PLC0415
+
         spec = self._hooks.choose_runner(platform, self.settings.runner_for(platform))
         self.chosen[platform] = spec
         name = f"runner-{platform.slug}"
@@ -645,6 +647,9 @@ class Builder:
         return self._runner_by(Decision.from_json(outcome), platform)
 
     def _runner_by(self, decision: Decision, platform: Platform) -> Runner:
+        from pytest_dockerbin.runners.container import ContainerRunner  # noqa: PLC0415 (as above)
+        from pytest_dockerbin.runners.host import HostRunner  # noqa: PLC0415
+
         runner = HostRunner(
             name=decision.name,
             emulated=decision.emulated,
@@ -714,6 +719,8 @@ def _check(spec: BuildSpec) -> None:
     find_sources(spec)
     text = text_of(spec)
     if spec.sysroot_target and text is not None:
+        from pytest_dockerbin.sysroot import find_stage  # noqa: PLC0415 (as above)
+
         find_stage(text, spec.sysroot_target)
 
 

