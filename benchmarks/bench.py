@@ -68,7 +68,8 @@ class Bench:
         self._env = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PYTEST", "COV", "CI"))
+            # without bytecode each run would compile everything anew
+            if not name.startswith(("PYTEST", "COV", "CI", "PYTHONDONTWRITEBYTECODE"))
         }
         self._env |= {"PYTEST_DOCKERBIN_CACHE_DIR": str(folder / "cache")}
 

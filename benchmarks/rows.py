@@ -72,12 +72,10 @@ def p3(bench: Bench) -> Iterator[Figure]:
         cwd=project, check=True, capture_output=True,
     )  # fmt: skip
     reuse = [f"--dockerbin-platforms={LIST}", "--dockerbin-cache=reuse", str(project)]
-    os.environ.update(
-        EXPORTED=str(exported), PYTEST_DOCKERBIN_CACHE_DIR=str(bench.folder / "cache")
-    )
     run([*PYTEST, *reuse], project, bench.env())
     variants = [reuse, ["-p", "no:dockerbin", str(plain)]]
-    series = _forked(bench, variants, 11 if bench.quick else 61)
+    rounds = 11 if bench.quick else 61
+    series = _forked(bench, variants, rounds, EXPORTED=str(exported))
     named = dict(zip(("ours", "plain"), series, strict=True))
     ratio = named["ours"].wall / named["plain"].wall
     yield Figure("P3", "reuse / plain fixture of paths", ratio, 1.03, series=named)
@@ -384,13 +382,16 @@ def p14(bench: Bench) -> Iterator[Figure]:
 ROWS = (p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11, p12, p13, p14)
 
 
-def _forked(bench: Bench, variants: list[list[str]], rounds: int) -> list[Series]:
+def _forked(bench: Bench, variants: list[list[str]], rounds: int, **more: str) -> list[Series]:
     order = bench.folder / "forked.json"
     order.write_text(json.dumps({"variants": variants, "rounds": rounds}))
     program = Path(__file__).with_name("forked.py")
+    env = bench.env(**more)
+    if not more:  # unused means that nothing is set either
+        del env["PYTEST_DOCKERBIN_CACHE_DIR"]
     told = subprocess.run(
         [sys.executable, program, order],
-        env=dict(os.environ), capture_output=True, text=True, check=True,
+        env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [
         Series(tuple(Sample(wall, cpu, 0) for wall, cpu in samples))
