@@ -25,7 +25,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pytest_dockerbin.runners.procfs import Reread, read
+from pytest_dockerbin.runners.procfs import Kept, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +39,7 @@ _SOON = 1.0  # seconds in which the process ids do not come round
 _PATIENCE = 2.0  # seconds for what is killed to go
 
 _lock = threading.Lock()
-_loadavg = Reread("/proc/loadavg")
+_loadavg = Kept("/proc/loadavg")
 _family = 0
 _runs = 0
 

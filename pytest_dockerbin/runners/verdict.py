@@ -102,6 +102,8 @@ def verdict(
         version: of the emulator, such as ``QEMU 7.2.22``.
         models: gives the command that lists the emulator's CPU models.
     """
+    if code == 0 and not ended.stderr and ended.in_time and ended.whole:  # as most runs end
+        return Verdict(Kind.EXITED, code, b"")
     case = _Case(program, emulated=emulated, cpu=cpu, version=version, models=models)
     warnings = _WARNINGS.match(ended.stderr) if emulated else None
     if warnings is None:

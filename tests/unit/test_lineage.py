@@ -18,7 +18,7 @@ from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.lineage import family, marked, marked_processes
-from pytest_dockerbin.runners.procfs import Reread
+from pytest_dockerbin.runners.procfs import Kept
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are Linux's")
 
@@ -262,7 +262,7 @@ def test_left_behind_is_found_after_a_test_closed_all_descriptors():
 
 def test_a_file_that_is_read_often_is_read_anew_and_may_be_missing(tmp_path):
     path = tmp_path / "file"
-    often = Reread(str(path))
+    often = Kept(str(path))
     assert often.read() == b""
     for text in ("one", "another"):
         path.write_text(text)
