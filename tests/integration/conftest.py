@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import json
 import os
 import shutil
@@ -179,18 +180,21 @@ def far_network(second_engine) -> Iterator[Network]:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         missing("network namespaces need root and iproute2")
     name = f"dbin{os.getpid()}"
-    network = Network(name, near=f"{name}n", address="198.18.77.2")
+    # of the addresses that are for trials of networks, four of this process's own
+    block = ipaddress.IPv4Network("198.18.0.0/16")[4 * (os.getpid() % 2**14)]
+    network = Network(name, near=f"{name}n", address=str(block + 2))
     ip = functools.partial(subprocess.run, check=True)
     ip(["ip", "netns", "add", name])
     try:
         link = ["ip", "link", "add", network.near, "type", "veth", "peer"]
         ip([*link, "name", "eth0", "netns", name])
-        ip(["ip", "addr", "add", "198.18.77.1/30", "dev", network.near])
+        ip(["ip", "addr", "add", f"{block + 1}/30", "dev", network.near])
         ip(["ip", "link", "set", network.near, "up"])
         ip(["ip", "-n", name, "addr", "add", f"{network.address}/30", "dev", "eth0"])
         ip(["ip", "-n", name, "link", "set", "eth0", "up"])
         yield network
     finally:
+        # by itself the cable would stay as long as a container has this machine's mounts
         ip(["ip", "link", "del", network.near])
         ip(["ip", "netns", "del", name])
 
