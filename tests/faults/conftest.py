@@ -90,6 +90,12 @@ class Trials:
         if not condition:
             self.failures.append(str(message))
 
+    def told(self):
+        """Return what did not hold, the most frequent first."""
+        different = Counter(self.failures).most_common(5)
+        lines = [f"{count} times: {message}" for message, count in different]
+        return "\n".join([f"{len(self.failures)} of {self.tried} did not hold", *lines])
+
     def note(self, text):
         """Say something of the row in the table."""
         self.notes.append(text)
@@ -111,15 +117,16 @@ def trial():
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem):
     """Let a test fail, at its end, by what did not hold."""
-    result = yield
     trials = pyfuncitem.funcargs.get("trial")
+    try:
+        result = yield
+    except BaseException as error:
+        if isinstance(trials, Trials) and trials.failures:
+            error.add_note(trials.told())
+        raise
     if isinstance(trials, Trials):
         if trials.failures:
-            different = Counter(trials.failures).most_common(5)
-            told = "\n".join(f"{count} times: {message}" for message, count in different)
-            pytest.fail(
-                f"{len(trials.failures)} of {trials.tried} did not hold\n{told}", pytrace=False
-            )
+            pytest.fail(trials.told(), pytrace=False)
         assert trials.tried, "nothing was tried"
     return result
 
