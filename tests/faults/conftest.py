@@ -106,7 +106,9 @@ class Trials:
 
     def note_longest(self, what, limit):
         """Tell the longest time beside the one that the row allows on a quiet machine."""
-        self.note(f"{what}: at most {max(self.seconds):.2f} s (the row's limit: {limit:g} s)")
+        over = sum(seconds > limit for seconds in self.seconds)
+        more = f", {over} of {len(self.seconds)} took longer" if over else ""
+        self.note(f"{what}: at most {max(self.seconds):.2f} s (the row's limit: {limit:g} s{more})")
 
 
 @pytest.fixture

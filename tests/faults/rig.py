@@ -30,7 +30,7 @@ from pytest_dockerbin.spec import BuildSpec
 
 HERE = Path(__file__).parent
 AMD64 = Platform.parse("linux/amd64")
-DEADLINE = 60.0  # seconds after which a wait of the rig is a failure, never a measure
+DEADLINE = 300.0  # seconds after which a wait of the rig is a failure, never a measure
 
 # one server that has everything imported: a session costs a fork, and holds nothing of pytest's
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -63,10 +63,10 @@ def test_a_flood_takes_little_memory(trial):
 LEFT = "binary hangs, forks: ended, 0 processes left"
 ESCAPES = "binary forks what leaves its group and ignores SIGTERM: 0 left"
 HANGING = {
-    "sleeps": (LEFT, "import time; time.sleep(300)"),
+    "sleeps": (LEFT, "import time; time.sleep(3000)"),
     "ignores SIGTERM": (
         LEFT,
-        "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)",
+        "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(3000)",
     ),
     "200 processes": (
         LEFT,
@@ -74,9 +74,9 @@ HANGING = {
 import os, time
 for _ in range(200):
     if os.fork() == 0:
-        time.sleep(300)
+        time.sleep(3000)
         os._exit(0)
-time.sleep(300)
+time.sleep(3000)
 """,
     ),
     "escapes": (
@@ -88,8 +88,8 @@ if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         os.closerange(0, 3)
-    time.sleep(300)
-time.sleep(300)
+    time.sleep(3000)
+time.sleep(3000)
 """,
     ),
 }
@@ -126,7 +126,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_began(script, trial, code):
     trial.note_longest("after its timeout", 2)
     assert result.kind == "timeout"
     try:
-        wait_until(lambda: not processes_of(program.path), "no process is left", 3)
+        wait_until(lambda: not processes_of(program.path), "no process is left")
         trial.hold(True)
     except AssertionError as error:
         trial.hold(False, error)

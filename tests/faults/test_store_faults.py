@@ -39,7 +39,7 @@ def next_session(bench, text):
     if not result or result.get("files") != bench.expected(text) or result["warned"]:
         return f"the next session saw {result}"
     with suppress(AssertionError):  # a docker client without a parent may write for a moment yet
-        wait_until(lambda: not bench.leftovers(), "nothing left behind", 4)
+        wait_until(lambda: not bench.leftovers(), "nothing left behind", 20)
     left = bench.leftovers()
     for path in left:  # counted once
         shutil.rmtree(bench.folder / path, ignore_errors=True)
@@ -715,7 +715,7 @@ def hold_lock(conn, path, fork):
     with hold(path, "held", Waiting()):
         child = os.fork() if fork else 0
         if fork and child == 0:
-            time.sleep(DEADLINE)
+            time.sleep(10 * DEADLINE)
             os._exit(0)
         conn.send((os.getpid(), child))
         time.sleep(DEADLINE)
@@ -741,7 +741,7 @@ def test_the_lock_of_a_killed_holder_is_free(tmp_path, trial, times, fork):
         process.join(DEADLINE)
         try:
             began = time.monotonic()
-            wait_until(lambda: not is_held(path), "the lock of a killed holder is free", 10)
+            wait_until(lambda: not is_held(path), "the lock of a killed holder is free")
             trial.took(time.monotonic() - began)
             trial.hold(not fork or lives(child), "the child did not live on: nothing was proved")
         except AssertionError as error:
