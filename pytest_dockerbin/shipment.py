@@ -35,6 +35,7 @@ INDEX = "dockerbin.json"
 SCHEMA = 1
 
 _LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)", re.DOTALL)
+_TARGET = re.compile(r"[A-Za-z0-9_.-]+")  # bake's names of targets and groups
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _UNESCAPES = {escaped: sign for sign, escaped in _ESCAPES.items()}
 
@@ -250,8 +251,15 @@ def _part(entry: dict[str, Any], files: list[dict[str, Any]]) -> Shipped:
             for file in files
             if file["name"].startswith(f"{folder}/")
         ),
-        bake=BakedAs(bake["file"], bake["target"], tuple(bake["asked"])) if bake else None,
+        bake=_baked_as(bake) if bake else None,
     )
+
+
+def _baked_as(entry: dict[str, Any]) -> BakedAs:
+    names = (entry["target"], *entry["asked"])
+    if not all(_TARGET.fullmatch(name) for name in names):  # they become ids of tests
+        raise ValueError("a bake target's name is none")
+    return BakedAs(str(entry["file"]), names[0], names[1:])
 
 
 def platform_of(folder: str) -> Platform | None:

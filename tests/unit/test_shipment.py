@@ -209,6 +209,15 @@ def test_an_index_that_leads_out_of_its_folder_is_none(folder):
         Index.read(json.dumps(data))
 
 
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a b", "", 7])
+def test_a_bake_target_s_name_can_be_an_id_of_a_test(name):
+    baked = BakedAs("docker-bake.hcl", "app", ("app",))
+    data = json.loads(Index((part(bake=baked),)).write())
+    data["platforms"][0]["build"]["bake"]["asked"] = [name]
+    with pytest.raises(ValueError, match=r"name is none|not what --dockerbin-output writes"):
+        Index.read(json.dumps(data))
+
+
 @pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64", "linux/amd64/v3"])
 def test_a_platform_is_known_by_its_folder(text):
     platform = Platform.parse(text)
