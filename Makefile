@@ -37,7 +37,7 @@ demo: engine ## build and test examples/export-binaries for linux/amd64 and linu
 # line comes last: -qq leaves out tox's.
 test: engine browser ## run all tests, those with a real engine included
 	$(TOX) run -m unit -- $(ARGS)
-	$(TOX) run -e package,faults,browser -- $(ARGS)
+	$(TOX) run -e package,faults,browser,neighbours -- $(ARGS)
 	$(TOX) run -e integration-main,coverage -- $(ARGS)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		$(TOX) -qq run -e integration-classic,integration-floor -- $(ARGS); \

@@ -345,6 +345,7 @@ class BuildError(DockerbinError):
         place: the Dockerfile's name and the line that failed, or None.
         steps: how far it came.
         started: when it began, in seconds since the epoch; 0 if it did not.
+        ref: buildx's reference of it, or None.
     """
 
     def __init__(
@@ -357,17 +358,19 @@ class BuildError(DockerbinError):
         place: tuple[str, int] | None = None,
         steps: tuple[StepRecord, ...] = (),
         started: float = 0.0,
+        ref: str | None = None,
     ) -> None:
         super().__init__(summary, hint=hint, log_path=log_path, details=details)
         self.place = place
         self.steps = steps
         self.started = started
+        self.ref = ref
 
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON values, for `error_from_json`."""
         steps = [asdict(step) for step in self.steps]
         place = list(self.place) if self.place else None
-        told = {"place": place, "steps": steps, "started": self.started}
+        told = {"place": place, "steps": steps, "started": self.started, "ref": self.ref}
         return {**super().to_json(), **told}
 
     @classmethod
@@ -376,7 +379,7 @@ class BuildError(DockerbinError):
         file, line = data["place"] or (None, None)
         place = (str(file), int(line)) if line else None
         steps = tuple(StepRecord(**step) for step in data["steps"])
-        told = {**_told(data), "started": data["started"]}
+        told = {**_told(data), "started": data["started"], "ref": data["ref"]}
         return cls(data["summary"], **told, place=place, steps=steps)
 
 

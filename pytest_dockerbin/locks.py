@@ -177,5 +177,5 @@ def _holder(path: Path) -> tuple[str, str]:
         return "another process", ""
     name = worker[0] if worker else f"process {pid}"
     elsewhere = "" if host == socket.gethostname() else f" on {host}"
-    told = f"{name}{elsewhere} (pid {pid}), which has it since {seconds // 60}:{seconds % 60:02}"
+    told = f"{name}{elsewhere} (pid {pid}), which has had it for {seconds // 60}:{seconds % 60:02}"
     return told, f" (log {plain(log)})" if log else ""

@@ -76,6 +76,13 @@ class Maker:
     hooks: Hooks
     verify: Callable[[Path, Manifest, Job], None]
 
+    def is_stored(self, job: Job) -> bool:
+        """Tell whether there is a stored result for ``job``, which may yet turn out damaged."""
+        if self.settings.cache is CacheMode.SESSION or self.entries is None or job.wants_fresh:
+            return False
+        inputs = inputs_digest(job.spec)
+        return inputs is not None and self.entries.has(job.entry_key(inputs))
+
     def make(self, folder: Path, job: Job) -> Manifest:
         """Put what ``job`` exports into ``folder / "tree"`` and return its manifest.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -48,7 +49,8 @@ class BuildRecord:
         steps: number of steps that BuildKit named.
         cached_steps: how many of them it took from its cache.
         log_path: the whole build log, or None.
-        ref: buildx's build reference, for ``docker buildx history logs``; None where it gave none.
+        ref: buildx's build reference, builder and node before it; None where it gave none.
+            ``docker buildx history logs`` takes its last part.
         source: where it came from: ``built``; ``reused``, from an earlier session; ``rebuilt``,
             since what was stored of it was damaged; ``prebuilt``, elsewhere.
         builder: the name of the buildx builder; None for buildx's current one.
@@ -65,6 +67,23 @@ class BuildRecord:
     builder: str | None = None
     started: float = 0.0
     timeline: tuple[StepRecord, ...] = ()
+
+
+def ref_id(ref: str) -> str:
+    """Return the part of a build reference by which ``docker buildx history`` finds the build."""
+    return ref.rpartition("/")[2]
+
+
+def history_command(ref: str, builder: str | None, options: tuple[str, ...] = ()) -> str:
+    """Return what a person types to see the log that BuildKit keeps of a build.
+
+    Args:
+        ref: buildx's reference of it.
+        builder: the name of its builder; None for the current one.
+        options: docker's own, by which the builder is reached.
+    """
+    which = [f"--builder={builder}"] if builder else []
+    return shlex.join(["docker", *options, "buildx", "history", "logs", *which, ref_id(ref)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

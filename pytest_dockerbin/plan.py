@@ -7,53 +7,67 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.selection import BuildMarks
+from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pytest
 
+    from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.suite import Suite
 
 
 def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
     """Return how many builds the tests ask for, of how many platforms; None where it is nothing.
 
-    Whether results of earlier sessions serve is not looked up: that reads the whole context, and
-    the tests will do it anyway.
+    Where results of earlier sessions may serve, it says of how many builds there is one.
     """
-    keys: dict[tuple[str, BuildMarks], str | None] = {}
-    builds: set[tuple[str, Platform]] = set()
+    specs: dict[tuple[str, BuildMarks], tuple[str, BuildSpec] | None] = {}
+    builds: dict[tuple[str, Platform], BuildSpec] = {}
     for item in items:
         if item.get_closest_marker("skip"):
             continue
         for name, marks, platforms in asked(item):
             plain = name == "dockerbin"
-            if (name, marks) not in keys:
-                keys[name, marks] = _key(suite, marks, plain=plain)
-            key = keys[name, marks]
-            if key is not None:
-                builds.update((key, platform.built_as) for platform in platforms)
+            if (name, marks) not in specs:
+                specs[name, marks] = _spec(suite, marks, plain=plain)
+            found = specs[name, marks]
+            if found is not None:
+                key, spec = found
+                builds.update(((key, platform.built_as), spec) for platform in platforms)
     if not builds:
         return None
     different = len({key for key, _ in builds})
     wide = len({platform for _, platform in builds})
     words = f"{_count(different, 'build')} x {_count(wide, 'platform')}"
     whole = "" if len(builds) == different * wide else f", {len(builds)} in all"
-    return f"dockerbin: {words}{whole}"
+    return f"dockerbin: {words}{whole}{_stored(builds, suite)}"
+
+
+def _stored(builds: Mapping[tuple[str, Platform], BuildSpec], suite: Suite) -> str:
+    """Return of how many builds there is an earlier result; nothing where none may serve."""
+    mode = suite.settings.cache
+    if mode is CacheMode.SESSION:
+        return ""
+    found = sum(suite.is_stored(spec, platform) for (_, platform), spec in builds.items())
+    rest = "missing" if mode is CacheMode.ONLY else "to build"
+    counts = ((found, "cached"), (len(builds) - found, rest))
+    return f": {', '.join(f'{count} {what}' for count, what in counts if count)}"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _key(suite: Suite, marks: BuildMarks, *, plain: bool) -> str | None:
-    """Return a build's key; None where it is known only once its test runs."""
+def _spec(suite: Suite, marks: BuildMarks, *, plain: bool) -> tuple[str, BuildSpec] | None:
+    """Return a build and its key; None where it is known only once its test runs."""
     if marks.overridden:
         return None
     try:
-        return suite.planned(marks, named=not plain).export_key()
+        spec = suite.planned(marks, named=not plain)
+        return spec.export_key(), spec
     except DockerbinError:
         return None
 

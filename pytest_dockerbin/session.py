@@ -287,6 +287,14 @@ class Builder:
         self._ahead.stop()
         self.tell()
 
+    def is_stored(self, spec: BuildSpec, platform: Platform) -> bool:
+        """Tell whether ``build`` would find a result of an earlier session, and not build.
+
+        Raises:
+            DockerbinError: it can't be built.
+        """
+        return self._maker.is_stored(self._job(spec, platform.built_as))
+
     def bake(self, files: tuple[Path, ...], target: str | None = None) -> BakeTargets:
         """Return what a target or group of a bake file stands for; bake is asked once a session.
 

@@ -337,6 +337,13 @@ class Suite:
             self._planned[marks, named] = self._spec(whole)
         return self._planned[marks, named]
 
+    def is_stored(self, spec: BuildSpec, platform: Platform) -> bool:
+        """Tell whether there is a result of an earlier session; False where that can't be told."""
+        try:
+            return self.builder.is_stored(spec, platform)
+        except (DockerbinError, AssertionError):  # also a hook's: its test will tell
+            return False
+
     def _whole(self, settings: Mapping[str, Any], *, named: bool) -> _Said:
         """Return the settings of a test's markers, or of a named build, above the ini file's."""
         if named:

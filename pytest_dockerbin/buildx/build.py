@@ -120,6 +120,7 @@ def build(
             attempt = Attempt(
                 platform=platform,
                 builder=spec.builder,
+                options=options,
                 log=log,
                 log_path=log_path,
                 command=shown,

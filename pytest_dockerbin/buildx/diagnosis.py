@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pytest_dockerbin.buildx.inventory import builder_platforms, missing_part
+from pytest_dockerbin.buildx.inventory import builder_platforms, failed_build, missing_part
 from pytest_dockerbin.errors import BuildError, BuildTimeoutError, EmulatorError, EngineError
+from pytest_dockerbin.manifest import history_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,7 @@ class Attempt:
     Attributes:
         platform: what it was for.
         builder: the builder's name, or None.
+        options: docker's own, by which the builder is reached.
         log: what buildx said.
         log_path: where all of it stands.
         command: what a person types to see the same.
@@ -86,6 +88,7 @@ class Attempt:
 
     platform: Platform
     builder: str | None
+    options: tuple[str, ...] = ()
     log: BuildLog
     log_path: Path
     command: str
@@ -114,11 +117,13 @@ class Attempt:
                 self.log_path,
             )
         summary = f"build failed for {self.platform}: {self._what_failed(step, code)}"
+        ref = self._ref() if self.log.steps else None
         return BuildError(
             summary,
             hint=self._hint(),
             log_path=self.log_path,
-            details=self._details(summary),
+            details=self._details(summary, ref),
+            ref=ref,
             place=self.log.excerpt[:2] if self.log.excerpt else None,
             steps=self.log.timeline(self.emulated),
             started=self.started,
@@ -171,8 +176,11 @@ class Attempt:
             return f"the stages with a name are: {', '.join(names)}"
         return "no stage of the Dockerfile has a name: `FROM image AS name` gives it one"
 
-    def _details(self, summary: str = "") -> str:
-        """Return what was seen, without what the summary tells."""
+    def _ref(self) -> str | None:
+        return failed_build(self.options, self.builder, self.platform, self.started)
+
+    def _details(self, summary: str = "", ref: str | None = None) -> str:
+        """Return what was seen, without what the summary or the log's last lines tell."""
         log = self.log
         lines = []
         if log.excerpt:
@@ -182,9 +190,12 @@ class Attempt:
         if log.tail:
             lines.append(f"last {len(log.tail)} of {log.lines} lines of the build log:")
             lines += [f"  {line}" for line in log.tail]
-        if log.error and log.failed and log.error not in summary:
+        told = "\n".join([summary, *log.tail])
+        if log.error and log.failed and log.error not in told:
             lines.append(f"buildx:   {log.error}")
         lines.append(f"command:  {self.command}")
+        if ref:
+            lines.append(f"history:  {history_command(ref, self.builder, self.options)}")
         return "\n".join(lines)
 
 

@@ -13,15 +13,19 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dockerbin.buildx.docker import find_docker, listed_platforms
 from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import EngineError, SettingsError
+from pytest_dockerbin.manifest import ref_id
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
 
+_MOST_FAILURES = 5  # that are looked at: others may fail at the same time
 _PATIENCE = 30.0  # seconds for one answer; buildx itself waits 20 s for a builder
 
 
@@ -163,6 +167,48 @@ def find_builder(name: str) -> tuple[str, ...]:
     listed = _ask(command, "buildx", "ls", "--format={{.Builder.Name}}")
     names = set() if listed.code else set(listed.out.split())
     raise SettingsError.unknown("builder", name, names, form="one that `docker buildx ls` lists")
+
+
+def failed_build(
+    options: tuple[str, ...], builder: str | None, platform: Platform, since: float
+) -> str | None:
+    """Return buildx's reference of a build that failed just now; None where buildx keeps none.
+
+    Buildx prints none of a failed build. From 0.21 it lists them; where several of that platform
+    failed since then, nothing tells which one it was.
+
+    Args:
+        options: docker's own, by which the builder is reached.
+        builder: a builder's name; the current one when None.
+        platform: what the build was for.
+        since: when it began, in seconds since the epoch.
+    """
+    history = [find_docker(), *options, "buildx", "history"]
+    which = [f"--builder={builder}"] if builder else []
+    listed = _ask(*history, "ls", *which, "--format=json", "--no-trunc").out.splitlines()
+    failed = (build for line in listed if (build := _failure(line, since)))
+    found = [
+        ref
+        for ref in islice(failed, _MOST_FAILURES)
+        if _is_for(platform, _ask(*history, "inspect", *which, "--format=json", ref_id(ref)).out)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _failure(line: str, since: float) -> str | None:
+    """Return the reference in a line of buildx's history, if that build failed since then."""
+    build = _json(line)
+    try:
+        began = datetime.fromisoformat(_text(build, "created_at") or "").timestamp()
+    except ValueError:
+        return None
+    failed = _text(build, "status") == "Error" and began >= since
+    return _text(build, "ref") if failed else None
+
+
+def _is_for(platform: Platform, inspected: str) -> bool:
+    build = _json(inspected)
+    return isinstance(build, dict) and build.get("Platform") == [str(platform)]
 
 
 def _ask_engine(command: str) -> tuple[str | None, Engine, EngineError | None]:

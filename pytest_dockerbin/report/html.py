@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +148,7 @@ def _test(test: TestReport) -> dict[str, Any]:
 
 def _run(run: RunReport) -> dict[str, Any]:
     facts = [
-        ("command", " ".join(map(_quoted, run.args))),
+        ("command", shlex.join(run.args)),
         ("ended", _ended(run)),
         ("took", f"{duration(run.seconds)}, {duration(run.cpu_time)} of processor time"),
         ("memory", size_text(run.max_rss) if run.max_rss is not None else ""),
@@ -164,10 +165,6 @@ def _run(run: RunReport) -> dict[str, Any]:
             if text.strip()
         ],
     }
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if not word or set(word) & set(" '\"$`\\*?<>|&;()#") else word
 
 
 def _ended(run: RunReport) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import BuildError
-from pytest_dockerbin.manifest import FileRecord
+from pytest_dockerbin.manifest import FileRecord, history_command
 from pytest_dockerbin.progress import clean
 from pytest_dockerbin.results import signal_name
 from pytest_dockerbin.steps import StepRecord
@@ -185,7 +185,7 @@ class BuildReport:
         timeline: its steps; of a reused one, those of the build that was stored.
         builder: the name of the buildx builder, or None.
         log_path: the whole log, or None.
-        ref: buildx's reference for ``docker buildx history``, or None.
+        ref: buildx's reference of it, or None.
         digest: of the exported tree, or nothing.
         files: what was exported.
         error: the type of the error, or nothing.
@@ -245,6 +245,7 @@ class BuildReport:
                 place=place,
                 timeline=error.steps,
                 started=error.started,
+                ref=error.ref,
                 seconds=max(ends, default=0.0),
             )
         return told
@@ -273,6 +274,11 @@ class BuildReport:
         """Whether nothing had to be done for it: no step, or not even a build."""
         done = self.steps - self.cached_steps
         return self.source in ("reused", "prebuilt") or (self.source == "built" and done == 0)
+
+    @property
+    def history(self) -> str:
+        """What a person types to see the log that BuildKit keeps of it; or nothing."""
+        return history_command(self.ref, self.builder) if self.ref else ""
 
     @property
     def title(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.options import given
@@ -35,7 +36,19 @@ def header(config: pytest.Config) -> str:
         parts.append(f"cache {settings.cache}{_origin(config, 'cache')}{place}")
     if settings.prebuilt:
         parts.append(f"prebuilt {settings.prebuilt}{_origin(config, 'prebuilt')}")
+    elif builder := _builder(config, suite):
+        parts.append(builder)
     return "; ".join(parts)
+
+
+def _builder(config: pytest.Config, suite: Suite) -> str:
+    """Return which builder builds, and where that was set; nothing of docker's current one."""
+    named = suite.settings.builders or suite.settings.default_builders
+    if named:
+        names = ", ".join(f"{at}={name}" if at else name for at, name in named)
+        return f"builder {names}{_origin(config, 'builder')}"
+    its_own = os.environ.get("BUILDX_BUILDER")
+    return f"builder {its_own} (from BUILDX_BUILDER)" if its_own else ""
 
 
 def _origin(config: pytest.Config, name: str) -> str:

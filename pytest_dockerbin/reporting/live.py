@@ -10,16 +10,20 @@ import unicodedata
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_dockerbin.activity import Lines, Silence
+from pytest_dockerbin.reporting.relay import to_controller
 from pytest_dockerbin.settings import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    import pytest
+
     from pytest_dockerbin.activity import Activity
+
+BETWEEN = "dockerbin-between"
+"""The name of the plugin that knows where pytest's own lines end; there is none without them."""
 
 _PAUSE = 0.2  # seconds between two states of the line: a person reads no faster
 _ERASE = "\r\x1b[2K"  # ECMA-48: carriage return, erase in line
@@ -29,28 +33,51 @@ def activity_of(config: pytest.Config, progress: Progress) -> Activity:
     """Return what tells this process's user what is being built.
 
     It is one line that rewrites itself where pytest's own reporter writes to a terminal, and else
-    lines; those of an xdist worker go to its standard error, which is the user's.
+    lines; those of an xdist worker are written by its controller.
     """
     if progress is Progress.QUIET or config.get_verbosity() < 0:
         return Silence()
-    plugins = config.pluginmanager
-    capture = plugins.get_plugin("capturemanager")
-    uncaptured = capture.global_and_fixture_disabled if capture else nullcontext
-    reporter = plugins.get_plugin("terminalreporter")
-    if reporter is None or hasattr(config, "workerinput"):
-        return Lines(_on_stderr(uncaptured))
-
-    def say(line: str) -> None:
-        with uncaptured():
-            reporter.ensure_newline()
-            reporter.write_line(f"dockerbin: {line}")
-
+    uncaptured = _uncaptured(config)
+    between = config.pluginmanager.get_plugin(BETWEEN)
+    if hasattr(config, "workerinput") or between is None:
+        return Lines(speaker(config))
+    is_terminal = bool(between.isatty) and os.environ.get("TERM") != "dumb"
     # a reporter of somebody else's moves the cursor by itself
-    is_own = type(reporter) is pytest.TerminalReporter
-    is_terminal = bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
-    if progress is Progress.AUTO and is_own and is_terminal:
-        return LiveLine(_on_terminal(uncaptured, reporter.ensure_newline))
-    return Lines(say)
+    if progress is Progress.AUTO and between.is_own and is_terminal:
+        return LiveLine(_on_terminal(uncaptured, between.begin))
+    return Lines(speaker(config))
+
+
+def speaker(config: pytest.Config) -> Callable[[str], None]:
+    """Return what writes a line of ours where this process's user sees it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER") if hasattr(config, "workerinput") else None
+    prefix = f"[{worker}] " if worker else ""
+    write = to_controller(config) or writer(config)
+    return lambda line: write(f"{prefix}dockerbin: {line}")
+
+
+def writer(config: pytest.Config) -> Callable[[str], None]:
+    """Return what writes a line between pytest's own, or on standard error where it writes none."""
+    uncaptured = _uncaptured(config)
+    plugins = config.pluginmanager
+
+    def write(line: str) -> None:
+        between, rich = plugins.get_plugin(BETWEEN), plugins.get_plugin("rich-terminal-reporter")
+        with uncaptured():
+            if between:
+                between.say(line)
+            elif rich:  # pytest-rich's, in the place of pytest's own: it paints over other lines
+                rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:
+                sys.stderr.write(f"{line}\n")  # at once: other workers write there too
+                sys.stderr.flush()
+
+    return write
+
+
+def _uncaptured(config: pytest.Config) -> Callable[[], AbstractContextManager[None]]:
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return capture.global_and_fixture_disabled if capture else nullcontext
 
 
 class LiveLine:
@@ -95,23 +122,12 @@ class LiveLine:
             self._show("")
 
 
-def _on_stderr(uncaptured: Callable[[], AbstractContextManager[None]]) -> Callable[[str], None]:
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    prefix = f"[{worker}] " if worker else ""
-
-    def say(line: str) -> None:
-        with uncaptured():
-            print(f"{prefix}dockerbin: {line}", file=sys.stderr, flush=True)  # noqa: T201 (as meant)
-
-    return say
-
-
 def _on_terminal(
-    uncaptured: Callable[[], AbstractContextManager[None]], ensure_newline: Callable[[], None]
+    uncaptured: Callable[[], AbstractContextManager[None]], begin_line: Callable[[], None]
 ) -> Callable[[str], None]:
     def show(text: str) -> None:
         with uncaptured():
-            ensure_newline()
+            begin_line()
             # not in the last column, behind which some terminals begin a new line
             shown = _cut(text, shutil.get_terminal_size().columns - 1)
             encoding = sys.stdout.encoding

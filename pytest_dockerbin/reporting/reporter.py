@@ -21,11 +21,14 @@ from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import OUTCOMES, BuildReport, run_from_json
 from pytest_dockerbin.reporting import tracing
+from pytest_dockerbin.reporting.between import Between
 from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
+from pytest_dockerbin.reporting.live import BETWEEN, writer
 from pytest_dockerbin.reporting.matrix import matrix
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.reporting.relay import Relay, to_controller
 from pytest_dockerbin.reporting.runs import everything, section
 from pytest_dockerbin.reporting.services import service, told
 from pytest_dockerbin.reporting.writing import Writing
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from pytest_dockerbin.report.model import Report
+
+
+_FIRST = "gw0"  # of pytest-xdist's workers
 
 
 def register(config: pytest.Config) -> None:
@@ -58,6 +64,17 @@ def register(config: pytest.Config) -> None:
             plugins.register(Writing(config, collector), "dockerbin-writing")
         plugins.register(Lifetimes(), "dockerbin-lifetimes")
         plugins.register(Overlap(config), "dockerbin-overlap")
+        if getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput"):
+            plugins.register(Relay(writer(config)), "dockerbin-relay")
+        _register_between(config)
+
+
+def _register_between(config: pytest.Config) -> None:
+    """Add what knows where the lines of pytest's reporter end, once there is one."""
+    plugins = config.pluginmanager
+    reporter = plugins.get_plugin("terminalreporter")
+    if isinstance(reporter, pytest.TerminalReporter) and not hasattr(config, "workerinput"):
+        plugins.register(Between(config, reporter), BETWEEN)
 
 
 class Reporter:
@@ -77,6 +94,11 @@ class Reporter:
         self._failures = 0
         self._notes = Notes()
         self._collector = collector
+
+    def pytest_sessionstart(self) -> None:
+        """Find the reporter, which is made after plugins are configured."""
+        if not self._config.pluginmanager.has_plugin(BETWEEN):
+            _register_between(self._config)
 
     # -- while tests run --------------------------------------------------------------------------
 
@@ -172,6 +194,7 @@ class Reporter:
         running = (item for item in session.items if not item.get_closest_marker("skip"))
         platforms = [platform for item in running if (platform := platform_of(item))]
         suite_of(self._config).wanted = tuple(dict.fromkeys(platforms))
+        self._tell_controller(session.items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what is told of a test; let builds stop when ``-x`` ends the run."""
@@ -207,12 +230,23 @@ class Reporter:
         """Print the header when it was not wanted before collection; or what would be built."""
         if self._config.option.collectonly and self._config.get_verbosity() > 0:
             return plan(items, suite_of(self._config))
-        if self._is_silent():
-            return None
+        return None if self._is_silent() else list(self._lines_before(items))
+
+    def _lines_before(self, items: list[pytest.Item]) -> Iterator[str]:
         suite = suite_of(self._config)
-        late = given(self._config, "platforms") is None
+        if given(self._config, "platforms") is None:
+            yield header(self._config)
         planned = None if suite.settings.prebuilt else plan_line(items, suite)
-        return [*([header(self._config)] if late else []), *([planned] if planned else [])]
+        if planned:
+            yield planned
+
+    def _tell_controller(self, items: list[pytest.Item]) -> None:
+        """Let the controller, which collects nothing itself, say the same; one worker does that."""
+        tell = to_controller(self._config)
+        worker = getattr(self._config, "workerinput", {}).get("workerid")
+        if tell and worker == _FIRST and not self._is_silent():
+            for line in self._lines_before(items):
+                tell(line)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the matrix, a line for each platform, and what did not run."""
@@ -221,18 +255,18 @@ class Reporter:
         if self._is_silent():
             return
         self._write_matrix(terminalreporter, report)
-        lines = [
-            *self._platform_lines(report),
-            *self._prebuilt_lines(report),
-            *self._missing_lines(report),
-        ]
-        if self._delivery and self._delivery.line:
-            lines.append(self._delivery.line)
-        if lines:
+        lines = [*self._platform_lines(report), *self._prebuilt_lines(report)]
+        missing = list(self._missing_lines(report))
+        delivered = [self._delivery.line] if self._delivery and self._delivery.line else []
+        if lines or missing or delivered:
             terminalreporter.ensure_newline()
             terminalreporter.section("dockerbin")
-            for line in lines:
-                terminalreporter.write_line(line)
+        for line in lines:
+            terminalreporter.write_line(line)
+        for line in missing:
+            terminalreporter.write_line(line, yellow=True, bold=True)
+        for line in delivered:
+            terminalreporter.write_line(line)
 
     def _tell_service(self, terminalreporter: pytest.TerminalReporter, report: Report) -> None:
         """Tell the CI service of failed builds; with ``-q`` too, since nobody reads it here."""

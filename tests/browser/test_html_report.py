@@ -156,6 +156,37 @@ def test_keys_are_enough(page):
     assert page.evaluate("'cell' in document.activeElement.dataset")
 
 
+def test_arrows_lead_from_verdict_to_verdict(page):
+    def focused():
+        return page.evaluate(
+            "[document.activeElement.closest('tr').cells[0].textContent, "
+            "document.activeElement.closest('td').cellIndex]"
+        )
+
+    cell(page, "test_cli::test_help", "linux/amd64").focus()
+    seen = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowUp"):
+        page.keyboard.press(key)
+        seen.append(focused())
+    assert seen == [
+        ["test_help", 2],
+        ["test_help_2", 2],
+        ["test_help_2", 1],
+        ["test_help_2", 1],  # there is nothing before it
+        ["test_help", 1],
+    ]
+    page.get_by_role("button", name="Only problems").click()
+    page.get_by_role("combobox", name="Platform").select_option("linux/arm64")
+    page.locator("td:visible button").first.focus()
+    assert focused() == ["test_large_file", 3]
+    page.keyboard.press("ArrowDown")  # over rows that are not shown, into the next file
+    assert focused() == ["test_roundtrip", 3]
+    page.keyboard.press("ArrowDown")
+    assert focused() == ["test_signals", 3]
+    page.keyboard.press("Enter")
+    assert "run it on real hardware" in page.get_by_role("dialog").inner_text()
+
+
 # -- builds ---------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
 from importlib.resources import files
 
 import jsonschema
@@ -67,6 +70,13 @@ def test_a_session_of_three_platforms_is_told_in_every_format(suite):
     assert [builds[each]["source"] for each in PLATFORMS] == ["built", "failed", "built"]
     assert [file["name"] for file in builds["linux/arm64"]["files"]] == ["busybox"]
     assert builds["linux/arm/v7"]["place"] == ["Dockerfile", 6]
+    log = subprocess.run(
+        shlex.split(re.search("^history:  (.*)$", builds["linux/arm/v7"]["text"], re.MULTILINE)[1]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "no atomics here" in log.stdout + log.stderr
     (failed,) = [step for step in builds["linux/arm/v7"]["timeline"] if step["error"]]
     assert "no atomics here" in failed["name"]
     emulated = {

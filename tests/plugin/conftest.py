@@ -37,6 +37,7 @@ def built_project(pytester, monkeypatch, tmp_path):
     A build takes FAKE_SECONDS, and fails for the platforms of FAKE_BROKEN.
     """
     outside = ("CI", "BUILD_NUMBER", "NO_COLOR", "FORCE_COLOR", "PYTEST_XDIST_WORKER")
+    outside += ("BUILDX_BUILDER",)
     services = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "TF_BUILD", "GITLAB_CI")
     for name in (*outside, *services, "PYTEST_DOCKERBIN_PLATFORMS"):
         monkeypatch.delenv(name, raising=False)

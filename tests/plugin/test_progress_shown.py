@@ -44,6 +44,12 @@ def in_order(lines):
     return sorted(lines, key=lambda line: "linux/arm64 app/" in line)
 
 
+def dots(lines):
+    """Return the letters of results, from wherever lines of them were interrupted."""
+    found = (re.fullmatch(r"(?:test_it\.py )?([.FEsxX]+)(?: +\[ *\d+%\])?", each) for each in lines)
+    return "".join(each[1] for each in found if each)
+
+
 BEFORE = [
     "dockerbin: linux/amd64 (native), linux/arm64 (from --dockerbin-platforms)",
     "dockerbin: 1 build x 2 platforms",
@@ -89,18 +95,88 @@ def test_an_unknown_way_is_one_line(project):
     ]
 
 
-def test_workers_tell_on_standard_error_who_they_are(project):
+def by_workers(lines):
+    """Return what workers told, sorted; each line has to begin with who it is."""
+    assert all(re.match(r"\[gw[01]\] ", line) for line in lines)
+    return sorted(line.partition(" ")[2] for line in lines)
+
+
+@pytest.mark.parametrize("args", [(), ("-v",), ("-s",)])
+def test_what_workers_tell_stands_between_the_controller_s_lines(project, args):
+    result = project.runpytest_subprocess(PLATFORMS, "-n2", *args)
+    result.assert_outcomes(passed=4)
+    assert result.errlines == []
+    told = ours(result.outlines)
+    assert told[:2] == BEFORE
+    assert by_workers(told[2:]) == sorted(WHILE)
+    assert not [line for line in result.outlines if re.search(r".dockerbin: .*building", line[6:])]
+    if not args:
+        assert dots(result.outlines) == "...."
+
+
+def test_without_a_controller_that_listens_workers_tell_on_standard_error(project):
+    project.makeconftest(
+        """
+        def pytest_configure(config):
+            getattr(config, "workerinput", {}).pop("dockerbin_lines", None)
+        """
+    )
     result = project.runpytest_subprocess(PLATFORMS, "-n2")
     result.assert_outcomes(passed=4)
-    told = ours(result.errlines)
-    assert all(re.match(r"\[gw[01]\] ", line) for line in told)
-    assert sorted(line.partition(" ")[2] for line in told) == sorted(WHILE)
+    assert by_workers(ours(result.errlines)) == sorted(WHILE)
 
 
-def test_without_pytest_s_reporter_it_is_told_on_standard_error(project):
-    result = project.runpytest_subprocess(PLATFORMS, "-p", "no:terminal")
+def test_workers_let_the_controller_say_what_their_tests_ask_for(project):
+    project.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.mark.platform("linux/amd64", "linux/arm64")
+        def test_text(dockerbin):
+            pass
+        """
+    )
+    lines = project.runpytest_subprocess("-n2").outlines
+    assert ours(lines)[:2] == ["dockerbin: linux/amd64 (native), linux/arm64", BEFORE[1]]
+    assert not ours(project.runpytest_subprocess("-n2", "-q").outlines)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_without_pytest_s_reporter_it_is_told_on_standard_error(project, workers):
+    result = project.runpytest_subprocess(PLATFORMS, "-p", "no:terminal", *workers)
     assert result.ret == 0
-    assert in_order(ours(result.errlines)) == WHILE
+    told = [line for line in ours(result.errlines) if line not in BEFORE]
+    assert (by_workers(told) if workers else in_order(told)) == (
+        sorted(WHILE) if workers else WHILE
+    )
+
+
+def test_pytest_s_own_lines_go_on_where_they_were(project):
+    alone = "--dockerbin-jobs=0"  # tests keep their order
+    plain = project.runpytest_subprocess(PLATFORMS, alone).outlines
+    assert sum(line.startswith("test_it.py") for line in plain) == 1
+    assert dots(plain) == "...."
+    told = project.runpytest_subprocess(PLATFORMS, alone, "-v").outlines
+    results = [line for line in told if "PASSED" in line]
+    assert [line.split()[:2] for line in results] == [
+        ["test_it.py::test_plain", "PASSED"],
+        ["test_it.py::test_text[linux/amd64]", "PASSED"],
+        ["test_it.py::test_text[linux/arm64]", "PASSED"],
+        ["test_it.py::test_last", "PASSED"],
+    ]
+    first, last = told.index(results[0]), told.index(results[-1])
+    assert "" not in told[first:last]
+
+
+def test_a_test_that_builds_by_itself_leaves_the_lines_whole_too(project):
+    project.makepyfile(
+        test_it="""
+        def test_text(dockerbin_build):
+            assert dockerbin_build("app").files
+        """
+    )
+    lines = project.runpytest_subprocess("-v").outlines
+    assert any(re.match(r"test_it.py::test_text PASSED +\[100%\]", line) for line in lines)
 
 
 def test_a_build_that_fails_is_said_to_have_failed(project, monkeypatch):
@@ -151,14 +227,48 @@ def test_in_a_terminal_one_line_is_rewritten_and_gone_in_the_end(project, args):
     seen = left_on_screen(written)
     assert not any(word in line for line in seen for word in ("building", "RUN make"))
     if not args:
-        results = (re.fullmatch(r"(?:test_it\.py )?(\.+)(?: +\[100%\])?", line) for line in seen)
-        assert "".join(found[1] for found in results if found) == "...."
+        assert dots(seen) == "...."
 
 
 @pytest.mark.parametrize("args", [("--dockerbin-progress=plain",), ("-n2",)])
 def test_a_terminal_can_have_lines_too(project, args):
     seen = left_on_screen(in_terminal(project, *args))
     assert sum("building (log" in line for line in seen) == 2
+
+
+def test_the_plan_tells_of_stored_results_where_they_may_serve(project):
+    def planned(*args):
+        return ours(project.runpytest_subprocess(*args).outlines)[1].removeprefix("dockerbin: ")
+
+    amd, both = "--dockerbin-platforms=linux/amd64", PLATFORMS
+    reuse, only = "--dockerbin-cache=reuse", "--dockerbin-cache=only"
+    assert planned(amd, reuse) == "1 build x 1 platform: 1 to build"
+    assert planned(both, reuse) == "1 build x 2 platforms: 1 cached, 1 to build"
+    assert planned(both, reuse, "--dockerbin-no-cache") == "1 build x 2 platforms: 2 to build"
+    assert planned(both, reuse, "-n2") == "1 build x 2 platforms: 2 cached"
+    (project.path / "app" / "Dockerfile").write_text("FROM scratch\nRUN make all\n")
+    assert planned(both, only) == "1 build x 2 platforms: 2 missing"
+
+
+@pytest.mark.parametrize(
+    ("args", "variable", "said"),
+    [
+        ((), None, ""),
+        ((), "mine", "; builder mine (from BUILDX_BUILDER)"),
+        (("-o", "dockerbin_builder=ours"), "mine", "; builder ours (from ini dockerbin_builder)"),
+        (
+            ("--dockerbin-builder=linux/arm64=far", "--dockerbin-builder=near"),
+            None,
+            "; builder linux/arm64=far, near (from --dockerbin-builder)",
+        ),
+    ],
+)
+def test_the_header_names_the_builder_that_was_chosen(project, monkeypatch, args, variable, said):
+    if variable:
+        monkeypatch.setenv("BUILDX_BUILDER", variable)
+    project.makepyfile(test_it="def test_platform(dockerbin_platform): pass")
+    lines = project.runpytest_subprocess(*args).outlines
+    assert f"dockerbin: linux/amd64 (native){said}" in lines
 
 
 def test_the_plan_tells_how_many_builds_there_are(project):

@@ -66,9 +66,11 @@ LAYERS = (
     {"options", "configuration", "selection", "outcomes", "suite"}
     | {"reporting", "reporting.collector", "reporting.folding", "reporting.header"}
     | {
+        "reporting.between",
         "reporting.live",
         "reporting.matrix",
         "reporting.notes",
+        "reporting.relay",
         "reporting.reporter",
         "reporting.tracing",
     }

@@ -63,7 +63,7 @@ def test_a_long_wait_is_told_of_while_it_lasts(held, monkeypatch):
     assert len(said) > 1
     for line in said:
         assert line.startswith("app/ for linux/arm64: waiting for ")
-        assert f"(pid {process.pid}), which has it since 0:" in line
+        assert f"(pid {process.pid}), which has had it for 0:" in line
 
 
 def test_of_a_wait_that_is_over_no_more_is_told(tmp_path, monkeypatch):

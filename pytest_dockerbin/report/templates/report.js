@@ -102,6 +102,24 @@
     at("shown").textContent = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} tests`;
   };
 
+  // -- keys: arrows lead from verdict to verdict, where Tab takes them one after the other --------
+
+  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  matrix.addEventListener("keydown", (event) => {
+    const step = steps[event.key];
+    const from = event.target.closest("td");
+    if (!step || !from || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault(); // of the page's scrolling
+    const shown = rows.filter((each) => each.visible).map((each) => each.row);
+    let at = shown.indexOf(from.parentElement), place = from.cellIndex, cell;
+    do {
+      at += step[0];
+      place += step[1];
+      cell = shown[at]?.cells[place];
+    } while (cell && (cell.hidden || !cell.querySelector("button")));
+    cell?.querySelector("button").focus();
+  });
+
   form.addEventListener("submit", (event) => event.preventDefault());
   find.addEventListener("input", filter);
   platform.addEventListener("change", filter);
