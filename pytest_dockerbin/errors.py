@@ -32,6 +32,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.commands_in_text import defused
 from pytest_dockerbin.steps import StepRecord
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ class DockerbinError(Exception):
         log_path: Path | None = None,
         details: str = "",
     ) -> None:
+        summary = defused(summary)  # names of exported files are in messages, and what they hold
         super().__init__(summary)
         self.summary = summary
-        self.hint = hint
+        self.hint = hint and defused(hint)
         self.log_path = log_path
-        self.details = details
+        self.details = defused(details)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by JSON, since keyword-only arguments are lost otherwise."""

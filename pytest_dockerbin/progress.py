@@ -15,6 +15,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from pytest_dockerbin.commands_in_text import defused
 from pytest_dockerbin.steps import StepRecord
 
 if TYPE_CHECKING:
@@ -286,5 +287,5 @@ def _data(entry: dict[str, Any], name: str) -> bytes:
 
 
 def clean(line: str) -> str:
-    """Return the line without what could drive a terminal: escapes and control characters."""
-    return _CONTROL.sub("", line)
+    """Return the line without what could drive a terminal or a CI service."""
+    return defused(_CONTROL.sub("", line))  # without escapes, what they parted may be a command

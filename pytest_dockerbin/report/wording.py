@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.commands_in_text import defused
 from pytest_dockerbin.report.model import OUTCOMES
 
 if TYPE_CHECKING:
@@ -31,9 +32,10 @@ def shown(text: str) -> str:
     r"""Return a text in which control and direction characters are seen, not obeyed.
 
     Colours of a terminal are left out, other characters of that kind written as in Python: a
-    right-to-left override is ``\u202e``. Line ends and tabs stay.
+    right-to-left override is ``\u202e``. Line ends and tabs stay. What a CI service
+    would obey is taken apart.
     """
-    return _ODD.sub(_seen, _COLOURS.sub("", text))
+    return defused(_ODD.sub(_seen, _COLOURS.sub("", text)))
 
 
 def _seen(match: re.Match[str]) -> str:

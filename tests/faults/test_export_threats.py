@@ -673,7 +673,7 @@ OWN = re.compile(
 def harmful(said):
     """Return the lines that would drive a terminal or a CI service."""
     lines = re.split("[\r\n\x0b\x0c\x85\u2028\u2029]", said)
-    commands = [line for line in lines if re.match(r"\s*::|##\[|##vso\[", line)]
+    commands = [line for line in lines if re.search(r"^\s*::|##\[|##vso\[", line)]
     begins = [line for line in commands if not OWN.match(line)]
     without_colours = re.sub(r"\x1b\[[0-9;]*m", "", said)
     escapes = [
