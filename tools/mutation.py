@@ -67,7 +67,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }
 
 _PYTEST = [
-    *("-x", "-q", "-m", "not engine", "--assert=plain"),
+    *("-x", "-q", "-m", "not engine", "--assert=plain", "--hypothesis-profile=ci"),
     *(word for plugin in ("cacheprovider", "html", "xdist") for word in ("-p", f"no:{plugin}")),
     "-Wignore::pytest.PytestAssertRewriteWarning",  # of what is imported already, on purpose
 ]

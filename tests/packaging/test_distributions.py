@@ -85,9 +85,7 @@ def installed(distributions, tmp_path_factory):
     return python, tests
 
 
-@pytest.mark.parametrize(
-    "part", ["unit/test_layers.py", "unit/test_report_files.py", "plugin/test_missing_in_tests.py"]
-)
+@pytest.mark.parametrize("part", ["unit/test_report_files.py", "plugin/test_missing_in_tests.py"])
 def test_the_wheel_works_without_the_source_tree(installed, part):
     """Tests of what a package forgets most easily: its data files, and its entry point."""
     python, tests = installed
