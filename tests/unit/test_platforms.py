@@ -268,3 +268,24 @@ def test_what_may_be_several_platforms_is_not_one(word):
     with pytest.raises(SettingsError) as caught:
         Platform.parse(word)
     assert str(caught.value) == f"{word!r} is not one platform; expected one, such as linux/arm64"
+
+
+@pytest.mark.parametrize("os", ["linux", "windows", "darwin", "freebsd", "netbsd", "openbsd"])
+def test_every_system_is_spelled_as_it_is_read(os):
+    platform = Platform.parse(f"{os}/amd64")
+    assert (str(platform), platform.os) == (f"{os}/amd64", os)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        *("386", "loong64", "mips", "mipsle", "mips64", "mips64le"),
+        *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
+    ],
+)
+def test_an_architecture_of_one_kind_has_no_variant(architecture):
+    platform = Platform.parse(architecture)
+    assert (platform.architecture, platform.variant) == (architecture, "")
+    assert str(platform) == f"linux/{architecture}"
+    with pytest.raises(SettingsError):
+        Platform.parse(f"linux/{architecture}/v1")

@@ -190,3 +190,12 @@ def test_every_end_but_a_good_one_is_told_in_words(kind, code, said):
         result.check()
     expected = f"hello for linux/arm64 {said} (binfmt, emulated by QEMU 1.2)"
     assert raised.value.summary == expected
+
+
+def test_of_a_good_end_there_is_nothing_to_say():
+    found = told(b"mine\n", 0)
+    assert found == (Kind.EXITED, 0, b"mine\n", "", "")
+    assert told(b"", 3) == (Kind.EXITED, 3, b"", "", "")
+    ended = Ended(b"", b"", in_time=True, whole=True)
+    native = verdict(Path("/nowhere"), ended, code=-4, emulated=False)
+    assert "baseline" not in native.hint
