@@ -159,6 +159,7 @@ def test_every_module_is_on_the_map():
     named = {name.replace("/", ".") for name in re.findall(r"`([a-z_/]+)`", on_map)}
     packages = {name.rpartition(".")[0] for name in MODULES if "." in name}
     assert set(MODULES) - packages - named == set()
+    assert {name for name in named if "." in name} <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)
