@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def _json(figures: list[Figure], machine: dict[str, str]) -> str:
         return {
             "row": figure.row,
             "what": figure.what,
-            "value": figure.value,
+            "value": None if isnan(figure.value) else figure.value,
             "unit": figure.unit,
             "goal": figure.goal,
             "reached": figure.is_reached,
@@ -124,6 +125,7 @@ def _markdown(figures: list[Figure], machine: dict[str, str]) -> str:
         goal = "" if figure.goal is None else f"≤ {figure.goal:g}"
         reached = {True: "reached", False: "**not reached**", None: ""}[figure.is_reached]
         value = f"{figure.value:.3g} {figure.unit if figure.unit != 'times' else ''}".strip()
+        value = figure.note if isnan(figure.value) else value
         lines.append(f"| {figure.row} | {figure.what} | {value} | {goal} | {reached} |")
     lines += ["", "Medians of wall-clock seconds, with half the distance of the quartiles:", ""]
     lines += [

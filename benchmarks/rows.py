@@ -356,6 +356,8 @@ def p13(bench: Bench) -> Iterator[Figure]:
             [*PYTEST, "-v", "--dockerbin-platforms=linux/amd64"],
             cwd=project, env=bench.env(), start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            # a shell starts its background jobs with SIGINT ignored, and that is inherited
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
         while not list((bench.folder / "cache").glob("v1/sessions/*/staging/*/*")):
             time.sleep(0.05)

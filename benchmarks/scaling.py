@@ -69,6 +69,7 @@ def _point(
     empty: Callable[[], Sample] | None = None,
 ) -> Figure:
     beside = {"docker": docker} if docker else {}
-    series = bench.turns(3, empty=empty or bench.empty(), ours=ours, **beside)
+    rounds = min(3, bench.rounds)
+    series = bench.turns(rounds, empty=empty or bench.empty(), ours=ours, **beside)
     what = f"own time, {axis}: {at}"
     return Figure("scale", what, own(series, "ours"), None, "s", series, note=f"{axis}={at}")

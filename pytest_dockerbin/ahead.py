@@ -34,7 +34,9 @@ class Ahead:
         self._threads: list[threading.Thread] = []
         self.stopped = False
 
-    def start(self, tasks: Iterable[tuple[str, Callable[[], object]]]) -> None:
+    def start(
+        self, tasks: Iterable[tuple[str, Callable[[], object]]], *, one_by_one: bool = False
+    ) -> None:
         """Begin with tasks: each a name, and a function that keeps its own result.
 
         What the function raises is nobody's to see: who asks for the result does the work anew.
@@ -45,7 +47,8 @@ class Ahead:
                 if name not in self._known:
                     self._known.add(name)
                     self._waiting.append((name, task))
-            for _ in range(min(self._width, len(self._waiting))):
+            width = 1 if one_by_one else self._width
+            for _ in range(min(width, len(self._waiting))):
                 # a daemon: if this process has to end, it does
                 thread = threading.Thread(target=self._work, args=(surroundings,), daemon=True)
                 self._threads.append(thread)

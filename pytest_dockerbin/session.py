@@ -24,6 +24,7 @@ from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.bake_target import BakeTargets
 from pytest_dockerbin.build_settings import find_sources
 from pytest_dockerbin.buildx.bake import print_definition
+from pytest_dockerbin.buildx.docker import is_down
 from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
 from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.dockerfile import text_of
@@ -256,7 +257,9 @@ class Builder:
             names.append(job.name)
             needed = platform if to_run else None
             tasks.setdefault(job.name, []).append(partial(self._build_ahead, job, needed))
-        self._ahead.start((name, partial(_call, each)) for name, each in tasks.items())
+        # where the engine is down, the first build finds that out for all
+        calls = ((name, partial(_call, each)) for name, each in tasks.items())
+        self._ahead.start(calls, one_by_one=is_down())
         return names
 
     def is_pending(self, name: str) -> bool:

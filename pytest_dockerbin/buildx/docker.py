@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _PLUGIN_FOLDERS = (
     "/usr/lib/docker/cli-plugins",
     "/usr/libexec/docker/cli-plugins",
 )
+
+_SOCKET = "unix:///var/run/docker.sock"
 
 
 def find_docker() -> str:
@@ -74,6 +77,23 @@ def _plugin_of(docker: str) -> str | None:
     places = (f"{place}/docker-buildx" for place in (own / "cli-plugins", *_PLUGIN_FOLDERS))
     first = next(filter(os.path.lexists, places), None)  # docker runs this one or complains of it
     return first if first and os.access(first, os.X_OK) else None
+
+
+def is_down() -> bool:
+    """Tell whether the engine surely does not answer: nobody listens at its socket.
+
+    Of an engine elsewhere, and of one that a docker context names, it is not known.
+    """
+    given = variables()
+    host = given.get("DOCKER_HOST") or ("" if given.get("DOCKER_CONTEXT") else _SOCKET)
+    if not host.startswith("unix://") or not hasattr(socket, "AF_UNIX"):
+        return False
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(host.removeprefix("unix://"))
+        except OSError:
+            return True
+    return False
 
 
 def listed_platforms(inspected: str) -> tuple[Platform, ...]:

@@ -53,6 +53,7 @@ def project(built_project, monkeypatch):
     """A project whose builds note that they begin and end, and wait for a file."""
     docker = built_project.path / "bin" / "docker"
     docker.write_text(DOCKER.format(python=sys.executable))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:1")  # of which nobody knows that it is down
     monkeypatch.setenv("HERE", str(built_project.path))
     monkeypatch.setenv("FAKE_WAITS", "amd64 arm64")
     return built_project
@@ -175,6 +176,7 @@ def test_plain(monkeypatch, tmp_path):
     here = os.getcwd()
     there("began-amd64")
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:1")  # of which nobody knows that it is down
     monkeypatch.setenv("HERE", "/nowhere")
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
-from pytest_dockerbin.buildx.docker import buildx_words, find_docker
+from pytest_dockerbin.buildx.docker import buildx_words, find_docker, is_down
 from pytest_dockerbin.errors import EngineError
 from pytest_dockerbin.surroundings import Surroundings, kept
 
@@ -88,3 +89,22 @@ def test_a_build_keeps_the_environment_that_it_was_asked_for_in(docker, monkeypa
         assert find_docker() == str(docker)
     with pytest.raises(EngineError):
         find_docker()
+
+
+def test_an_engine_is_down_where_nobody_listens_at_its_socket(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path may have 107 bytes only
+    monkeypatch.setenv("DOCKER_HOST", "unix://engine.sock")
+    assert is_down()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("engine.sock")
+        server.listen()
+        assert not is_down()
+    assert is_down()
+
+
+def test_of_an_engine_elsewhere_it_is_not_known(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://192.0.2.1:1")
+    assert not is_down()
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONTEXT", "far")
+    assert not is_down()
