@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.secret import Secret
 
 _TURN = 0.2  # seconds between looks at what else could end the build
-_PATIENCE = 3.0  # seconds that docker gets to tell the daemon, so that all is over after 5
+_PATIENCE = 2.0  # seconds that docker gets to tell the daemon, so that all is over after 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
