@@ -268,8 +268,8 @@ BARE_FLAGS = {"--no-cache", "--pull"}
 
 def parse_as_docker_does(words):
     """Read words as pflag does: flags before ``--``, then arguments; CSV in ``--output``."""
-    assert words[:2] == ["buildx", "build"]
-    flags, rest = [], words[2:]
+    assert words[0] == "build"  # docker's word "buildx" comes before it where docker is called
+    flags, rest = [], words[1:]
     while rest:
         word = rest.pop(0)
         if word == "--":

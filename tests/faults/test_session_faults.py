@@ -212,7 +212,7 @@ SILENT = ("says nothing", "leaves a child")
 @pytest.mark.parametrize("how", HANGS)
 def test_a_build_that_hangs_is_ended(bench, docker, trial, how):
     docker.plan(*HANGS[how])
-    for limit in (1.0, 10.0):  # docker may need more than a second to say its first line
+    for limit in (1.0, 10.0, 60.0):  # on a busy machine, docker may begin to speak late
         began = time.monotonic()
         result = bench.run(silence_timeout=limit, build_timeout=2 * limit)
         late = time.monotonic() - began - limit * (2 if how == "talks for ever" else 1)
