@@ -42,6 +42,10 @@ class Between:
         else:
             self._reporter.write_line(line)
 
+    def pytest_runtest_logstart(self) -> None:
+        """Forget lines of ours that came before this test: its name is written behind them."""
+        self._interrupted = False
+
     @pytest.hookimpl(tryfirst=True)  # before the reporter writes the result
     def pytest_runtest_logreport(self) -> None:
         """Have the test's name before its result again, where lines of ours came between."""

@@ -168,6 +168,29 @@ def test_pytest_s_own_lines_go_on_where_they_were(project):
     assert "" not in told[first:last]
 
 
+def test_a_line_between_two_tests_does_not_repeat_a_name(project):
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logfinish(nodeid):
+            if "plain" in nodeid:
+                plugin.say("dockerbin: said between two tests")
+
+        def pytest_runtestloop(session):
+            global plugin
+            plugin = session.config.pluginmanager.get_plugin("dockerbin-between")
+        """
+    )
+    lines = project.runpytest(PLATFORMS, "-v").outlines
+    at = lines.index("dockerbin: said between two tests")
+    told = [line for line in lines[at:] if "::test_" in line]
+    assert told, lines
+    for line in told:
+        assert line.count("::test_") == 1, lines
+
+
 def test_a_test_that_builds_by_itself_leaves_the_lines_whole_too(project):
     project.makepyfile(
         test_it="""
