@@ -17,7 +17,7 @@ class ErrorFolding:
 
     pytest prints a heading and a text for each error. Those of tests that were stopped by a cause
     which another test tells in full are taken out of the errors while pytest prints them; they are
-    back for the short summary and the counts.
+    back for the short summary and the counts. There, each is a line.
     """
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -46,8 +46,12 @@ class ErrorUnfolding:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say how many were left out, and restore them."""
+        """Say how many were left out, restore them, and leave each one line of the summary."""
         errors = self._folding._errors  # noqa: SLF001 (two halves of one thing)
+        for report in errors:
+            stop = getattr(report, STOP, None)
+            if stop and stop["first"]:  # on CI, pytest's short summary would tell it all again
+                report.longrepr = f"dockerbin: {stop['reason']}"
         count = len(errors) - len(terminalreporter.stats.get("error", []))
         if count:
             terminalreporter.stats["error"] = errors

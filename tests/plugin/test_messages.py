@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -333,4 +334,30 @@ def test_a_script_is_told_of_a_missing_dockerfile(pytester):
             "unknown platform 'linux/amd46'; did you mean 'linux/amd64'?",
             "dockerfile: there is no file '*/no'",
         ]
+    )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
+def test_a_build_log_is_printed_once_on_ci_too(built_project, monkeypatch, workers):
+    """There, pytest's short summary has all of each error's text, not just the first line."""
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("FAKE_BROKEN", "linux/amd64")
+    built_project.makepyfile(
+        """
+        def test_one(dockerbin):
+            pass
+
+        def test_two(dockerbin):
+            pass
+        """
+    )
+    lines = built_project.runpytest_subprocess(
+        "--dockerbin-platforms=linux/amd64", *workers
+    ).outlines
+    assert sum(line.startswith("full log: ") for line in lines) == 1
+    summary = lines[next(n for n, line in enumerate(lines) if "short test summary" in line) + 1 :]
+    assert len(summary) == 3
+    assert all(
+        re.match(r"ERROR test_\S+ - (Failed: )?dockerbin: build failed for linux/amd64", line)
+        for line in summary[:2]
     )
