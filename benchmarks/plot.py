@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections import defaultdict
@@ -13,6 +14,9 @@ import matplotlib as mpl
 mpl.use("svg")
 
 import matplotlib.pyplot as plt
+
+# black on white turned round; turning the hues back leaves colours what the legend calls them
+_DARK = "@media (prefers-color-scheme: dark) { svg { filter: invert(1) hue-rotate(180deg) } }"
 
 
 def main(results: Path, out: Path) -> None:
@@ -44,7 +48,9 @@ def main(results: Path, out: Path) -> None:
         panel.set_ylim(bottom=0)
         panel.legend(fontsize=7)
     grid.tight_layout()
-    grid.savefig(out, metadata={"Date": None})
+    drawn = io.StringIO()
+    grid.savefig(drawn, metadata={"Date": None})
+    out.write_text(drawn.getvalue().replace("</style>", f"{_DARK}</style>", 1))
 
 
 if __name__ == "__main__":
