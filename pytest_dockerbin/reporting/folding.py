@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -51,10 +51,24 @@ class ErrorUnfolding:
         for report in errors:
             stop = getattr(report, STOP, None)
             if stop and stop["first"]:  # on CI, pytest's short summary would tell it all again
-                report.longrepr = f"dockerbin: {stop['reason']}"
+                report.longrepr = _Line(f"dockerbin: {stop['reason']}")
         count = len(errors) - len(terminalreporter.stats.get("error", []))
         if count:
             terminalreporter.stats["error"] = errors
             if terminalreporter.config.option.tbstyle != "no":
                 more = "1 more error has" if count == 1 else f"{count} more errors have"
                 terminalreporter.write_line(f"dockerbin: {more} a cause that is told above")
+
+
+class _Line(str):
+    """A line of the short summary; pytest 8 looks for it where texts of other errors have it."""
+
+    __slots__ = ()
+
+    @property
+    def reprcrash(self) -> Self:
+        return self
+
+    @property
+    def message(self) -> str:
+        return self
