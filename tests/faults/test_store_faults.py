@@ -770,7 +770,7 @@ def test_a_long_wait_is_told_once_and_ends_with_the_session(bench, docker, trial
     for waiter in waiters:
         result = waiter.result()
         lines = result["said"]
-        told = len(lines) == 1 and f"(pid {maker.pid})" in lines[0] and "since 0:" in lines[0]
+        told = len(lines) == 1 and f"(pid {maker.pid})" in lines[0] and "for 0:0" in lines[0]
         trial.hold(told and lines[0].endswith(f"(log {log})"), f"said: {lines}")
         trial.hold(result.get("error") == "StoppedError", result)
         trial.took(result["share"] * 100)
