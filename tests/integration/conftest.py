@@ -99,7 +99,9 @@ class Project:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
-            return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+            # builds in turn: what order is told, which build an engine loses
+            alone = "--dockerbin-jobs=0"
+            return self.pytester.runpytest_subprocess("-p", "no:cacheprovider", alone, *args)
 
     def calls(self) -> list[list[str]]:
         """Return the arguments of every docker process so far."""
