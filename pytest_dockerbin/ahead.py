@@ -77,6 +77,8 @@ class Ahead:
         """Begin nothing more, have what runs give up (it looks at ``stopped``), and wait for it."""
         self.stopped = True
         self._join(_PATIENCE)
+        # what is built after the tests, such as a changed program anew, is nobody's to stop
+        self.stopped = any(thread.is_alive() for thread in self._threads)
 
     def finish(self) -> None:
         """Begin nothing more, and let what runs come to its end: others may wait for it."""
