@@ -85,7 +85,8 @@ class Overlap:
             runs = "dockerbin_binary" in getattr(item, "fixturenames", ())
             for name, marks, platforms in asked(item):
                 spec = _spec(self._suite, marks, named=name != "dockerbin")
-                if spec is None:
+                # a secret's variable or file may be what a fixture has yet to set
+                if spec is None or any(each.secrets for each in spec.all):
                     continue
                 for platform in platforms:
                     of_items.setdefault(item, []).append((spec, platform))

@@ -24,9 +24,7 @@ def test_a_project_passes(project, pytester, base_images, reader, monkeypatch):
         pytest.importorskip("ziglang", reason="needs the dependency group samples")
     monkeypatch.setenv("LICENCE", "let me in")
     shutil.copytree(project, pytester.path, dirs_exist_ok=True)
-    alone = "--dockerbin-jobs=0"  # a fixture sets the variable of a secret
-    args = ("-p", "no:cacheprovider", "--dockerbin-missing=fail", alone)
-    result = pytester.runpytest_subprocess(*args)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--dockerbin-missing=fail")
     outcomes = result.parseoutcomes()
     assert outcomes.keys() == {"passed"}, result.stdout.str()
 
