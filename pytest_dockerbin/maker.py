@@ -80,7 +80,7 @@ class Maker:
         """Tell whether there is a stored result for ``job``, which may yet turn out damaged."""
         if self.settings.cache is CacheMode.SESSION or self.entries is None or job.wants_fresh:
             return False
-        inputs = inputs_digest(job.spec)
+        inputs = inputs_digest(job.spec, self.known)
         return inputs is not None and self.entries.has(job.entry_key(inputs))
 
     def make(self, folder: Path, job: Job) -> Manifest:

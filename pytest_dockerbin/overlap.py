@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dockerbin.errors import DockerbinError
-from pytest_dockerbin.plan import asked
+from pytest_dockerbin.plan import asked, spec_of
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.selection import BuildMarks
     from pytest_dockerbin.spec import BuildSpec
-    from pytest_dockerbin.suite import Suite
 
 
 class Overlap:
@@ -84,7 +82,7 @@ class Overlap:
                 continue  # whether the latter runs is known when it would
             runs = "dockerbin_binary" in getattr(item, "fixturenames", ())
             for name, marks, platforms in asked(item):
-                spec = _spec(self._suite, marks, named=name != "dockerbin")
+                spec = spec_of(name, marks, self._suite)
                 # a secret's variable or file may be what a fixture has yet to set
                 if spec is None or any(each.secrets for each in spec.all):
                     continue
@@ -132,13 +130,3 @@ class Overlap:
     def _pending(self, item: pytest.Item) -> list[str]:
         """Return the builds that a test waits for."""
         return [name for name in self._builds.get(item, ()) if self._suite.builder.is_pending(name)]
-
-
-def _spec(suite: Suite, marks: BuildMarks, *, named: bool) -> BuildSpec | None:
-    """Return a build; None where it is known only once its test runs."""
-    if marks.overridden:
-        return None
-    try:
-        return suite.planned(marks, named=named)
-    except DockerbinError:
-        return None

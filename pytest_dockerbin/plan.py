@@ -30,9 +30,9 @@ def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
         if item.get_closest_marker("skip"):
             continue
         for name, marks, platforms in asked(item):
-            plain = name == "dockerbin"
             if (name, marks) not in specs:
-                specs[name, marks] = _spec(suite, marks, plain=plain)
+                spec = spec_of(name, marks, suite)
+                specs[name, marks] = (spec.export_key(), spec) if spec else None
             found = specs[name, marks]
             if found is not None:
                 key, spec = found
@@ -61,13 +61,12 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _spec(suite: Suite, marks: BuildMarks, *, plain: bool) -> tuple[str, BuildSpec] | None:
-    """Return a build and its key; None where it is known only once its test runs."""
+def spec_of(name: str, marks: BuildMarks, suite: Suite) -> BuildSpec | None:
+    """Return what a fixture builds; None where that is known only once its test runs."""
     if marks.overridden:
         return None
     try:
-        spec = suite.planned(marks, named=not plain)
-        return spec.export_key(), spec
+        return suite.planned(marks, named=name != "dockerbin")
     except DockerbinError:
         return None
 

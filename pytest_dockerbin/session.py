@@ -121,9 +121,7 @@ class Builder:
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
-            known=KnownInputs((self.settings.cache_dir or default_root()) / VERSION)
-            if entries
-            else None,
+            known=KnownInputs(_cache_root(self.settings) / VERSION) if entries else None,
             problem=problem,
             log_dir=self.store.path / "logs",
             watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
@@ -165,7 +163,7 @@ class Builder:
     @classmethod
     def collect(cls, settings: Settings, session: str) -> None:
         """Delete what ended sessions left, but for ``session``; for its last process to end."""
-        root = settings.cache_dir or default_root()
+        root = _cache_root(settings)
         shutil.rmtree(_private_root(session), ignore_errors=True)
         # a cache that can't be cleaned is no error of this session; RuntimeError is what filelock
         # says of a lock that it could not release before
@@ -183,7 +181,7 @@ class Builder:
     @classmethod
     def stop(cls, settings: Settings, session: str) -> None:
         """Let every process of ``session`` give up what it builds or waits for."""
-        for root in (settings.cache_dir or default_root(), _private_root(session)):
+        for root in (_cache_root(settings), _private_root(session)):
             stop(root, session)
 
     def build(
@@ -272,8 +270,7 @@ class Builder:
             while not self._ahead.wait(names, _TURN):
                 self._activity.flush()
         finally:
-            self._activity.flush()
-            self._activity.rest()
+            self.tell()
 
     def tell(self) -> None:
         """Tell of the builds in the background; where nobody waits, nothing else does."""
@@ -418,7 +415,7 @@ class Builder:
 
     def _open(self) -> tuple[SessionStore, Entries | None, StoreError | None]:
         """Open the cache folder; where it can't be used, a folder of this session alone."""
-        root = (self.settings.cache_dir or default_root()).absolute()
+        root = _cache_root(self.settings)
         try:
             return self._open_store(root), Entries(root / VERSION), None
         except StoreError as error:
@@ -701,6 +698,10 @@ def _used_entries(root: Path) -> frozenset[str]:
     """Return the keys that sessions used which still have their folder."""
     claims = (root / VERSION / "sessions").glob(f"*/claims/{_USED}*")
     return frozenset(path.name.removeprefix(_USED) for path in claims)
+
+
+def _cache_root(settings: Settings) -> Path:
+    return (settings.cache_dir or default_root()).absolute()
 
 
 def _private_root(session: str) -> Path:
