@@ -219,3 +219,29 @@ def test_a_program_that_can_t_be_run_here_is_not_built(project):
     )
     result.assert_outcomes(errors=1)
     assert calls(project) == 0
+
+
+def test_a_build_with_a_secret_sees_what_a_fixture_sets_first(project, monkeypatch):
+    monkeypatch.setenv("FAKE_WAITS", "")
+    monkeypatch.delenv("TOKEN", raising=False)
+    project.makeconftest(
+        """
+        import os, pytest
+
+        @pytest.fixture(scope="session")
+        def token():
+            os.environ["TOKEN"] = "from a fixture"
+        """
+    )
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(secrets={"token": "env:TOKEN"})
+        def test_text(token, dockerbin):
+            assert (dockerbin / "text").exists()
+        """
+    )
+    result = project.runpytest_subprocess("--dockerbin-platforms=linux/amd64")
+    result.assert_outcomes(passed=1)
+    assert calls(project) == 1
