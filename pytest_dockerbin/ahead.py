@@ -32,6 +32,7 @@ class Ahead:
         self._known: set[str] = set()
         self._done: set[str] = set()
         self._threads: list[threading.Thread] = []
+        self._working = 0  # threads that will still look for a task
         self.stopped = False
 
     def start(
@@ -48,7 +49,9 @@ class Ahead:
                     self._known.add(name)
                     self._waiting.append((name, task))
             width = 1 if one_by_one else self._width
-            for _ in range(min(width, len(self._waiting))):
+            # a thread that works already takes of these too, when it is done with its task
+            for _ in range(min(width - self._working, len(self._waiting))):
+                self._working += 1
                 # a daemon: if this process has to end, it does
                 thread = threading.Thread(target=self._work, args=(surroundings,), daemon=True)
                 self._threads.append(thread)
@@ -97,6 +100,7 @@ class Ahead:
             while True:
                 with self._changed:
                     if not self._waiting:
+                        self._working -= 1
                         return
                     name, task = self._waiting.popleft()
                 try:

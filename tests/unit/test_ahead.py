@@ -38,11 +38,28 @@ def test_tasks_begin_in_order_and_no_more_at_once_than_allowed(gate):
     assert began[2:] == ["c", "d"]
 
 
+def test_tasks_given_later_wait_for_those_that_run(gate):
+    ahead = Ahead(1)
+    began, inside = [], threading.Event()
+
+    def first():
+        inside.set()
+        gate.wait(PATIENCE)
+        began.append("a")
+
+    ahead.start([("a", first)])
+    assert inside.wait(PATIENCE)
+    ahead.start([("b", lambda: began.append("b"))])
+    assert not ahead.wait("b", 0.05)
+    gate.set()
+    assert ahead.wait("b", PATIENCE)
+    assert began == ["a", "b"]
+
+
 def test_one_that_is_asked_for_is_the_next(gate):
     ahead = Ahead(1)
     began = []
     ahead.start([("a", lambda: gate.wait(PATIENCE))])
-    ahead.start([])
     ahead.start((name, lambda name=name: began.append(name)) for name in "bcd")
     ahead.hurry("d")
     gate.set()
