@@ -6,10 +6,15 @@ plugin costs nothing where it is not.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+
     from pytest_dockerbin.activity import Lines
     from pytest_dockerbin.artifact import Artifact, Binary
     from pytest_dockerbin.build_settings import build_spec
@@ -110,6 +115,23 @@ _HOMES = {
     "spec": ("BuildSpec",),
     "suite": ("Build",),
 }
+
+
+class _OwnModules:
+    """Finds this package's modules before pytest does, which would rewrite their assertions.
+
+    There are none to rewrite, and its way of reading a module from the cache takes five times as
+    long: 1 ms of every pytest run, 25 ms of one that uses the plugin. Where site-packages can't be
+    written it caches nothing, and would compile every module in every run.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, _: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path) if name.startswith(_OURS) else None
+
+
+_OURS = f"{__name__}."
+sys.meta_path.insert(0, _OwnModules)
 
 
 def __getattr__(name: str) -> object:

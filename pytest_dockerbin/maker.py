@@ -1,4 +1,8 @@
-"""Makes the result of one job: of a stored or prebuilt one if it serves, else by a build."""
+"""Makes the result of one job: of a stored or prebuilt one if it serves, else by a build.
+
+Where every result is a stored one, nothing of docker is imported: that is a third of the time that
+our modules take (measured with ``-X importtime``: 25 ms of 75).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.attestations import read_image, take_files
-from pytest_dockerbin.buildx.build import build
 from pytest_dockerbin.buildx.command import ATTESTATION
-from pytest_dockerbin.buildx.process import Timeouts
 from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
 from pytest_dockerbin.errors import BuildError, CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.manifest import ARCHIVE, BuildRecord, Manifest
-from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.tables import size_text
 
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.attestations import Statement
-    from pytest_dockerbin.buildx.process import Watch
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
     from pytest_dockerbin.known_inputs import KnownInputs
     from pytest_dockerbin.locks import Waiting
     from pytest_dockerbin.manifest import FileRecord
+    from pytest_dockerbin.prebuilt import Prebuilt
     from pytest_dockerbin.progress import BuildLog
     from pytest_dockerbin.settings import Settings
     from pytest_dockerbin.shipment import BuildName
@@ -48,7 +49,9 @@ class Maker:
         known: folders whose files were read before; None where nothing of that is to be trusted.
         problem: why the cache folder can't be used, if that is so.
         log_dir: the folder of build logs.
-        watch: who looks after a running build.
+        guard: given a build's process group, has it ended if this process is killed inside the
+            ``with`` block.
+        stopped: tells whether the session is being stopped.
         waiting: how to wait for another session that builds the same.
         turn: gets what is built, and gives the right to run one of few builds.
         activity: hears of builds while they run.
@@ -65,7 +68,8 @@ class Maker:
     known: KnownInputs | None
     problem: StoreError | None
     log_dir: Path
-    watch: Watch
+    guard: Callable[[int], AbstractContextManager[object]]
+    stopped: Callable[[], bool]
     waiting: Waiting
     turn: Callable[[str], AbstractContextManager[None]]
     activity: Activity
@@ -92,6 +96,8 @@ class Maker:
             DockerbinError: as `buildx.build`, `export.seal`, the hooks and ``verify`` raise them.
         """
         if self.settings.prebuilt:
+            from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (see the top)
+
             return self._copy(Prebuilt(self.settings.prebuilt), folder, job)
         built_only = job.spec.again and self.settings.cache is not CacheMode.ONLY
         if self.settings.cache is CacheMode.SESSION or built_only:
@@ -212,6 +218,9 @@ class Maker:
     def _build_into(
         self, tree: Path, log_path: Path, job: Job, source: str, options: tuple[str, ...]
     ) -> Manifest:
+        from pytest_dockerbin.buildx.build import build  # noqa: PLC0415 (see the top)
+        from pytest_dockerbin.buildx.process import Timeouts, Watch  # noqa: PLC0415
+
         gauge = Gauge(tree, job.platform, self.settings.limits)
         began = time.monotonic()
 
@@ -233,7 +242,7 @@ class Maker:
                 timeouts=Timeouts(
                     total=self.settings.build_timeout, silence=self.settings.silence_timeout
                 ),
-                watch=replace(self.watch, check=gauge.check, tell=tell),
+                watch=Watch(guard=self.guard, stopped=self.stopped, check=gauge.check, tell=tell),
             )
         except BuildError as error:
             gauge.explain(error)

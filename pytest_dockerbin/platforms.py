@@ -13,7 +13,6 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 from pytest_dockerbin.errors import SettingsError
 
@@ -74,7 +73,7 @@ class Platform:
     variant: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Platform:
         """Read a platform in any of Docker's spellings.
 
         ``arm64``, ``aarch64`` and ``linux/arm64/v8`` are ``linux/arm64``; ``linux/arm`` is
@@ -83,31 +82,10 @@ class Platform:
         Raises:
             SettingsError: it is not a platform, or several; the closest one is named.
         """
-        words = text.strip().lower().split("/")
-        if words == ["native"]:
-            return cls.host()
-        if words == ["auto"] or re.search(r"[*?\[]", text):
-            raise SettingsError(f"{text!r} is not one platform; expected one, such as linux/arm64")
-        if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
-            raise _not_a_platform(text)
-        if len(words) == 1:
-            only_system = _OS_ALIASES.get(words[0], words[0]) in _OSES
-            words = [words[0], *_host_words()] if only_system else ["linux", words[0]]
-        os_name = _OS_ALIASES.get(words[0], words[0])
-        architecture, variant = _ARCHITECTURE_ALIASES.get(words[1], (words[1], ""))
-        if len(words) == 3 and not variant:  # noqa: PLR2004 (given, and not said by the alias)
-            variant = words[2] if words[2].startswith("v") else f"v{words[2]}"
-        known = _VARIANTS.get(architecture)
-        if os_name not in _OSES or known is None or (variant and variant not in known):
-            raise _not_a_platform(text)
-        if architecture == "arm":
-            variant = variant or known[0]
-        elif variant == known[0] and architecture != "amd64":
-            variant = ""
-        return cls(os_name, architecture, variant)
+        return _parsed(text, host_platform.machine())
 
     @classmethod
-    def host(cls) -> Self:
+    def host(cls) -> Platform:
         """Return the Linux platform of this machine's processor: what ``native`` means in lists.
 
         On macOS and Windows, too, this is the platform that Docker builds by default there.
@@ -175,6 +153,33 @@ def _host_has_level(level: str) -> bool:
     flags = set(found.group(1).split()) if found else set()
     levels = [name for name in _LEVEL_FLAGS if name <= level]
     return all(_LEVEL_FLAGS[name] <= flags for name in levels)
+
+
+@cache  # every test names its platforms: 10 us a name
+def _parsed(text: str, _machine: str) -> Platform:
+    """Read a platform; the machine decides what the words ``native`` and ``linux`` mean."""
+    words = text.strip().lower().split("/")
+    if words == ["native"]:
+        return Platform.host()
+    if words == ["auto"] or re.search(r"[*?\[]", text):
+        raise SettingsError(f"{text!r} is not one platform; expected one, such as linux/arm64")
+    if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
+        raise _not_a_platform(text)
+    if len(words) == 1:
+        only_system = _OS_ALIASES.get(words[0], words[0]) in _OSES
+        words = [words[0], *_host_words()] if only_system else ["linux", words[0]]
+    os_name = _OS_ALIASES.get(words[0], words[0])
+    architecture, variant = _ARCHITECTURE_ALIASES.get(words[1], (words[1], ""))
+    if len(words) == 3 and not variant:  # noqa: PLR2004 (given, and not said by the alias)
+        variant = words[2] if words[2].startswith("v") else f"v{words[2]}"
+    known = _VARIANTS.get(architecture)
+    if os_name not in _OSES or known is None or (variant and variant not in known):
+        raise _not_a_platform(text)
+    if architecture == "arm":
+        variant = variant or known[0]
+    elif variant == known[0] and architecture != "amd64":
+        variant = ""
+    return Platform(os_name, architecture, variant)
 
 
 def _host_words() -> list[str]:

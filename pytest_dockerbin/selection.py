@@ -238,7 +238,7 @@ def _expand(
     for word in words:
         if word == "auto":
             platforms += auto()
-        elif any(sign in word for sign in "*?["):
+        elif not _PATTERN_SIGNS.isdisjoint(word):
             pattern = word.lower()
             platforms += [p for p in everything if fnmatchcase(str(p), pattern)]
         else:
@@ -249,6 +249,9 @@ def _expand(
                     f"{where}: {error.summary}" if where else error.summary
                 ) from None
     return tuple(dict.fromkeys(platforms))
+
+
+_PATTERN_SIGNS = frozenset("*?[")
 
 
 def _listed(platforms: Iterable[Platform]) -> str:

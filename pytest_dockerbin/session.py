@@ -14,19 +14,15 @@ from collections import deque
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.activity import Deferred, Silence
 from pytest_dockerbin.ahead import Ahead
 from pytest_dockerbin.artifact import Artifact
-from pytest_dockerbin.bake_target import BakeTargets
 from pytest_dockerbin.build_settings import find_sources
-from pytest_dockerbin.buildx.bake import print_definition
 from pytest_dockerbin.buildx.docker import is_down
-from pytest_dockerbin.buildx.inventory import builder_platforms, find_builder
-from pytest_dockerbin.buildx.process import Watch
 from pytest_dockerbin.dockerfile import text_of
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
@@ -45,9 +41,7 @@ from pytest_dockerbin.known_inputs import KnownInputs
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.manifest import Manifest
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.record import Record, names_in
-from pytest_dockerbin.runners.containers import Containers, Place
 from pytest_dockerbin.runners.quarters import Quarters
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.shipment import BakedAs, BuildName
@@ -59,9 +53,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_dockerbin.activity import Activity
+    from pytest_dockerbin.bake_target import BakeTargets
     from pytest_dockerbin.results import Runner, Sysroot
     from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.runners.chain import Decision
+    from pytest_dockerbin.runners.containers import Containers
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -115,7 +111,6 @@ class Builder:
         self._hooks = (hooks or Hooks()).guarded()
         self._watchdog = Watchdog()
         self._ahead = Ahead(self.settings.jobs)
-        self._containers = Containers(self.session, self._watchdog.command)
         self.store, entries, problem = self._open()
         self._quarters = Quarters(self.store.path)
         self._maker = Maker(
@@ -124,7 +119,8 @@ class Builder:
             known=KnownInputs(_cache_root(self.settings) / VERSION) if entries else None,
             problem=problem,
             log_dir=self.store.path / "logs",
-            watch=Watch(guard=self._watchdog.group, stopped=self._stopped),
+            guard=self._watchdog.group,
+            stopped=self._stopped,
             waiting=self.store.waiting,
             turn=partial(self.store.turn, self.settings.jobs),
             activity=self._activity,
@@ -157,7 +153,8 @@ class Builder:
         self._ahead.stop()
         self._quarters.close()
         self.store.close()
-        self._containers.close()
+        if "_containers" in self.__dict__:
+            self._containers.close()
         self._watchdog.close()
 
     @classmethod
@@ -229,7 +226,7 @@ class Builder:
             runner=partial(self._runner_of, job.spec, platform, found.tree),
             default_binary=job.spec.binary,
             again=partial(self._build_again, job.spec, platform),
-            loader=self._containers.load,
+            loader=self._load,
         )
 
     def begin(self, wanted: Mapping[tuple[BuildSpec, Platform], bool]) -> list[str]:
@@ -309,7 +306,7 @@ class Builder:
         if (files, target) not in self._baked:
             found = self._bake_prebuilt(files, target) or self._ask_bake(files, target)
             self._baked[files, target] = found
-            if isinstance(found, BakeTargets):  # each alone is known with that
+            if not isinstance(found, DockerbinError):  # each alone is known with that
                 for name in found.names:
                     self._baked.setdefault((files, name), replace(found, names=(name,)))
         found = self._baked[files, target]
@@ -321,6 +318,9 @@ class Builder:
         """Return what the prebuilt folder knows of it; docker need not be here then."""
         if not self.settings.prebuilt:
             return None
+        from pytest_dockerbin.bake_target import BakeTargets  # noqa: PLC0415 (as `Maker` says)
+        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415
+
         file = os.path.relpath(files[0], self.settings.project)
         found = Prebuilt(self.settings.prebuilt).bake(file, target or "default")
         return BakeTargets.prebuilt(files, found) if found else None
@@ -328,6 +328,9 @@ class Builder:
     def _ask_bake(
         self, files: tuple[Path, ...], target: str | None
     ) -> BakeTargets | DockerbinError:
+        from pytest_dockerbin.bake_target import BakeTargets  # noqa: PLC0415 (as `Maker` says)
+        from pytest_dockerbin.buildx.bake import print_definition  # noqa: PLC0415
+
         asked = hashlib.sha256(json.dumps([*map(str, files), target]).encode()).hexdigest()
         folder = self.store.once(
             f"bake-{asked[:12]}", _outcome(lambda _: print_definition(files, target))
@@ -348,7 +351,9 @@ class Builder:
         files, name = spec.baked.files, spec.baked.target
         asked = {name}
         for (where, target), found in self._baked.items():
-            if where == files and isinstance(found, BakeTargets) and name in found.names:
+            if where != files or isinstance(found, DockerbinError):
+                continue
+            if name in found.names:
                 asked.add(target or "default")
         file = os.path.relpath(files[0], self.settings.project)
         return BakedAs(file, name, tuple(sorted(asked)))
@@ -401,8 +406,12 @@ class Builder:
             ArtifactError: the prebuilt folder can't be used.
         """
         if self.settings.prebuilt:
+            from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (as `Maker` says)
+
             found = Prebuilt(self.settings.prebuilt).platforms()
             return tuple(platform for platform in found if self._can_run(platform))
+        from pytest_dockerbin.buildx.inventory import builder_platforms  # noqa: PLC0415 (as above)
+
         builder = self.settings.builder_for(Platform.host(), None)
         folder = self.store.once(
             "auto-platforms",
@@ -576,6 +585,8 @@ class Builder:
         """
         if name is None:
             return ()
+        from pytest_dockerbin.buildx.inventory import find_builder  # noqa: PLC0415 (as `Maker` says)
+
         folder = self.store.once(
             _named("builder", name), _outcome(lambda _: {"options": find_builder(name)})
         )
@@ -598,7 +609,17 @@ class Builder:
 
         self.store.once(_named("engine", builder), _outcome(fail))
 
+    def _load(self, archive: Path, digest: str) -> str:
+        return self._containers.load(archive, digest)
+
     # -- runners ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _containers(self) -> Containers:
+        """What runs programs in containers; made for who runs one there."""
+        from pytest_dockerbin.runners.containers import Containers  # noqa: PLC0415 (as `Maker` says)
+
+        return Containers(self.session, self._watchdog.command)
 
     def _can_run(self, platform: Platform) -> bool:
         try:
@@ -655,8 +676,7 @@ class Builder:
         return self._runner_by(Decision.from_json(outcome), platform)
 
     def _runner_by(self, decision: Decision, platform: Platform) -> Runner:
-        from pytest_dockerbin.runners.container import ContainerRunner  # noqa: PLC0415 (as above)
-        from pytest_dockerbin.runners.host import HostRunner  # noqa: PLC0415
+        from pytest_dockerbin.runners.host import HostRunner  # noqa: PLC0415 (as above)
 
         runner = HostRunner(
             name=decision.name,
@@ -674,6 +694,9 @@ class Builder:
         )
         if not decision.image:
             return runner
+        from pytest_dockerbin.runners.container import ContainerRunner  # noqa: PLC0415 (as above)
+        from pytest_dockerbin.runners.containers import Place  # noqa: PLC0415
+
         place = Place(
             docker=decision.prefix,
             context=decision.context,

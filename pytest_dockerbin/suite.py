@@ -145,6 +145,7 @@ class Suite:
         self.wanted: tuple[Platform, ...] = ()
         self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
+        self._facts: dict[tuple[Platform, int, int], PlatformReport] = {}
 
     @cached_property
     def builder(self) -> Builder:
@@ -240,23 +241,29 @@ class Suite:
 
     def runner_facts(self, platform: Platform) -> PlatformReport:
         """Return what runs a platform's programs, as far as that was decided by now."""
-        runner = self.builder.known_runner(platform) if "builder" in self.__dict__ else None
-        said = self.runner_said(platform)
-        if runner is None:
-            return PlatformReport(platform=str(platform), said=said)
-        return PlatformReport(
-            platform=str(platform),
-            runner=runner.name,
-            emulator=runner.version,
-            emulated=runner.emulated,
-            said=said,
-        )
+        builder = self.builder if "builder" in self.__dict__ else None
+        runner = builder and builder.known_runner(platform)
+        # asked for in every phase of every test, and it changes twice; both objects are kept
+        key = platform, id(runner), id(builder and builder.chosen.get(platform))
+        if key not in self._facts:
+            self._facts[key] = PlatformReport(
+                platform=str(platform),
+                runner=runner.name if runner else "",
+                emulator=runner.version if runner else "",
+                emulated=runner.emulated if runner else False,
+                said=self.runner_said(platform),
+            )
+        return self._facts[key]
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""
-        if "builder" in self.__dict__:
+        if "builder" not in self.__dict__:
+            return
+        try:
+            self.builder.mend(platform)
+        except DockerbinError as error:
             with self._outcomes(platform):
-                self.builder.mend(platform)
+                raise error from None
 
     def matrix(
         self, param: tuple[Iterable[Platform], BuildMarks] | None, defaults: Mapping[str, Any]

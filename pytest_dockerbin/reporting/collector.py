@@ -18,11 +18,12 @@ from pytest_dockerbin.reporting.notes import NOTE, STOP
 from pytest_dockerbin.session import read_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     import pytest
 
-    from pytest_dockerbin.report.model import (
-        BuildReport,
-    )
+    from pytest_dockerbin.report.model import BuildReport, RunReport
 
 _MOST_TEXT = 64 * 1024  # characters of a failure
 
@@ -32,7 +33,7 @@ class Collector:
 
     def __init__(self) -> None:
         self._started = time.time()
-        self._tests: dict[tuple[str, str], TestReport] = {}
+        self._tests: dict[tuple[str, str], _Test] = {}
         self._builds: dict[tuple[str, str], BuildReport] = {}
         self._platforms: dict[str, PlatformReport] = {}
         self._missing: dict[str, int] = {}
@@ -43,35 +44,19 @@ class Collector:
         if reason := stop.get("skipped"):
             self._missing[reason] = self._missing.get(reason, 0) + 1
         note = getattr(report, NOTE, None)
-        if note is None or report.outcome not in ("passed", "failed", "skipped"):
-            return  # a plugin that runs a test again calls its first try something else
+        if note is None:
+            return
         if note["runner"]:
             facts = PlatformReport(**note["runner"])
             if facts.runner or facts.platform not in self._platforms:
                 self._platforms[facts.platform] = facts
+        if report.outcome not in ("passed", "failed", "skipped"):
+            return  # a plugin that runs a test again calls its first try something else
         key = report.nodeid, note["platform"]
-        if report.when == "setup":
+        if report.when == "setup" or key not in self._tests:
             self._tests.pop(key, None)
-        known = self._tests.get(key) or TestReport(
-            node=report.nodeid,
-            name=note["name"],
-            case=note["case"],
-            platform=note["platform"],
-            outcome="passed",
-            started=report.start,
-            seconds=0.0,
-            worker=getattr(report, "worker_id", ""),
-        )
-        outcome = _outcome(report)
-        told = outcome not in (None, "passed") and known.outcome == "passed"
-        self._tests[key] = replace(
-            known,
-            outcome=outcome if told and outcome else known.outcome,
-            seconds=known.seconds + report.duration,
-            reason=(stop.get("reason") or _reason(report)) if told else known.reason,
-            text=_text(report) if told else known.text,
-            runs=(*known.runs, *map(run_from_json, note["runs"])),
-        )
+            self._tests[key] = _Test(report, note)
+        self._tests[key].take(report, note, stop)
 
     def take_build(self, build: BuildReport) -> None:
         """Take a build; those of several processes are one, and equal named builds too."""
@@ -100,8 +85,55 @@ class Collector:
                 self._platforms.get(name, PlatformReport(platform=name)) for name in names
             ),
             builds=tuple(map(_with_files, builds) if files else builds),
-            tests=tuple(self._tests.values()),
+            tests=tuple(test.report() for test in self._tests.values()),
             missing=tuple(self._missing.items()),
+        )
+
+
+class _Test:
+    """What is known of a test, phase by phase.
+
+    Args:
+        first: the report of the first phase that is told.
+        note: of ours on it.
+    """
+
+    def __init__(self, first: pytest.TestReport, note: Mapping[str, Any]) -> None:
+        self._node = first.nodeid
+        self._started = first.start
+        self._worker = getattr(first, "worker_id", "")
+        self._note = note
+        self._outcome = "passed"
+        self._seconds = 0.0
+        self._reason = self._text = ""
+        self._runs: list[RunReport] = []
+
+    def take(
+        self, report: pytest.TestReport, note: Mapping[str, Any], stop: Mapping[str, Any]
+    ) -> None:
+        """Take one phase: what the first one says that is not fine counts."""
+        self._seconds += report.duration
+        self._runs += map(run_from_json, note["runs"])
+        outcome = _outcome(report)
+        if outcome and outcome != "passed" and self._outcome == "passed":
+            self._outcome = outcome
+            self._reason = stop.get("reason") or _reason(report)
+            self._text = _text(report)
+
+    def report(self) -> TestReport:
+        """Return what is known by now."""
+        return TestReport(
+            node=self._node,
+            name=self._note["name"],
+            case=self._note["case"],
+            platform=self._note["platform"],
+            outcome=self._outcome,
+            started=self._started,
+            seconds=self._seconds,
+            reason=self._reason,
+            text=self._text,
+            runs=tuple(self._runs),
+            worker=self._worker,
         )
 
 

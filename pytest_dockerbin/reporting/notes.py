@@ -12,12 +12,13 @@ from pytest_dockerbin.report.model import RunReport
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_dockerbin.report.model import PlatformReport
     from pytest_dockerbin.results import RunResult
     from pytest_dockerbin.suite import Suite
 
 NOTE = "dockerbin_note"
-"""Attribute of a report of a test of ours: what test it is, what its platform's runner is, and
-what it ran; JSON values."""
+"""Attribute of a report of a test of ours: what test it is, what its platform's runner is where
+that was not told before, and what it ran; JSON values."""
 
 STOP = "dockerbin_stop"
 """Attribute of a report: what stopped its test, and whether it is the first to say so."""
@@ -30,6 +31,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._runs: list[RunReport] = []
+        self._told: dict[Platform, PlatformReport] = {}
         listen(self._hear)
 
     def close(self) -> None:
@@ -49,11 +51,15 @@ class Notes:
         callspec = getattr(item, "callspec", None)
         case = callspec.id if callspec else ""
         text = str(platform) if platform else ""
+        facts = suite.runner_facts(platform) if platform else None
+        news = facts if platform and self._told.get(platform) is not facts else None
+        if platform and news:
+            self._told[platform] = news
         return {
             "platform": text,
             "name": item.nodeid.removesuffix(f"[{case}]"),
             "case": case.removeprefix(text).removeprefix("-"),
-            "runner": asdict(suite.runner_facts(platform)) if platform else None,
+            "runner": asdict(news) if news else None,
             "runs": [asdict(run) for run in runs],
         }
 

@@ -39,6 +39,7 @@ from pytest_dockerbin.suite import suite_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.report.model import Report
 
 
@@ -178,11 +179,12 @@ class Reporter:
         given = getattr(item, "funcargs", {}).values()
         artifacts = [value for value in given if isinstance(value, Artifact)]
         builds = suite_of(self._config).builds_of(artifacts)
-        runner = note["runner"] or {}
+        platform = platform_of(item)
+        runner = suite_of(self._config).runner_facts(platform) if platform else None
         facts = {
             "platform": note["platform"],
-            "runner": runner.get("runner"),
-            "emulated": str(runner["emulated"]).lower() if runner.get("runner") else None,
+            "runner": runner and runner.runner,
+            "emulated": str(runner.emulated).lower() if runner and runner.runner else None,
             "digest": ", ".join(build.digest for build in builds),
             "cached": str(all(build.is_cached for build in builds)).lower() if builds else None,
         }
@@ -191,9 +193,14 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the platforms of all tests that will run."""
-        running = (item for item in session.items if not item.get_closest_marker("skip"))
-        platforms = [platform for item in running if (platform := platform_of(item))]
-        suite_of(self._config).wanted = tuple(dict.fromkeys(platforms))
+        wanted: dict[Platform, None] = {}
+        for item in session.items:
+            platform = platform_of(item)
+            if platform is None or platform in wanted:
+                continue
+            if not item.get_closest_marker("skip"):
+                wanted[platform] = None
+        suite_of(self._config).wanted = tuple(wanted)
         self._tell_controller(session.items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -303,7 +310,11 @@ class Reporter:
 
     def _prebuilt_lines(self, report: Report) -> Iterator[str]:
         folder = suite_of(self._config).settings.prebuilt
-        if folder and report.builds and not Prebuilt(folder).is_checked:
+        if not folder or not report.builds:
+            return
+        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (most sessions have none)
+
+        if not Prebuilt(folder).is_checked:
             yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
 
     def _missing_lines(self, report: Report) -> Iterator[str]:

@@ -249,6 +249,47 @@ def test_the_plugin_s_import_costs_nothing_of_what_builds_need():
     )
 
 
+def test_a_session_that_builds_nothing_loads_nothing_that_builds(tmp_path):
+    """Results of earlier sessions are there at once: so must be the plugin."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    code = (
+        "from pathlib import Path\n"
+        "from pytest_dockerbin import Builder, CacheMissError, CacheMode, Settings, build_spec\n"
+        f"tmp_path = Path({str(tmp_path)!r})\n"
+        "settings = Settings(cache=CacheMode.ONLY, cache_dir=tmp_path / 'cache')\n"
+        "with Builder(settings) as builder:\n"
+        "    try:\n"
+        "        builder.build(build_spec(tmp_path), 'linux/amd64')\n"
+        "    except CacheMissError:\n"
+        "        pass\n"
+        "    else:\n"
+        "        raise AssertionError('it was there')\n"
+    )
+    names = ("buildx.bake", "buildx.build", "buildx.inventory", "buildx.process", "bake_target")
+    names += ("prebuilt", "runners.chain", "runners.containers", "runners.host")
+    watched = [f"pytest_dockerbin.{name}" for name in names]
+    assert loaded_by(code, "docker", *watched) == []
+    everything = "".join(f"import {name}\n" for name in watched)
+    assert loaded_by(everything, *watched) == watched  # else this test would prove nothing
+
+
+def test_pytest_reads_the_package_as_python_does(pytester):
+    """It would rewrite the assertions, of which there are none, and read each module slower."""
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_report_header():
+            loaded = [m for name, m in sys.modules.items() if name.startswith("pytest_dockerbin.")]
+            assert len(loaded) > 2
+            return sorted({type(m.__loader__).__name__ for m in loaded})
+        """
+    )
+    result = pytester.runpytest_subprocess("--dockerbin-platforms=linux/amd64")
+    result.stdout.fnmatch_lines(["SourceFileLoader"])
+    assert "AssertionRewritingHook" not in result.stdout.str()
+
+
 def test_the_package_s_import_costs_nothing_at_all():
     watched = [f"pytest_dockerbin.{name}" for name in MODULES]
     assert loaded_by("import pytest_dockerbin", "pytest", *HEAVY, *READERS, *watched) == []
