@@ -312,7 +312,6 @@ class Reporter:
         folder = suite_of(self._config).settings.prebuilt
         if not folder or not report.builds:
             return
-        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (most sessions have none)
 
         if not Prebuilt(folder).is_checked:
             yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
