@@ -208,8 +208,10 @@ def test_what_is_heavy_is_imported_inside_functions(name, heavy):
 
 def loaded_by(code, *watched):
     """Return which of some modules are loaded in a new interpreter once it has run ``code``."""
-    program = f"{code}\nimport sys\nprint(*[n for n in {watched!r} if n in sys.modules])"
-    # without coverage, which imports sqlite3 into whatever it measures
+    # old releases of coverage are imported, with sqlite3, into every process that begins meanwhile
+    program = f"import sys\nbefore = set(sys.modules)\n{code}\n"
+    program += f"print(*[n for n in {watched!r} if n in sys.modules.keys() - before])"
+    # and every release into whatever it measures
     environment = {key: text for key, text in os.environ.items() if "COVERAGE" not in key}
     run = subprocess.run(
         [sys.executable, "-c", program],
