@@ -90,7 +90,7 @@ class Platform:
 
         On macOS and Windows, too, this is the platform that Docker builds by default there.
         """
-        return cls.parse(host_platform.machine() or "amd64")
+        return cls.parse("native")
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
@@ -155,19 +155,29 @@ def _host_has_level(level: str) -> bool:
     return all(_LEVEL_FLAGS[name] <= flags for name in levels)
 
 
+def is_pattern(text: str) -> bool:
+    """Tell whether a word is a pattern, such as ``linux/*``, and not the name of a platform."""
+    return not _PATTERN_SIGNS.isdisjoint(text)
+
+
+_PATTERN_SIGNS = frozenset("*?[")
+
+
 @cache  # every test names its platforms: 10 us a name
-def _parsed(text: str, _machine: str) -> Platform:
+def _parsed(text: str, machine: str) -> Platform:
     """Read a platform; the machine decides what the words ``native`` and ``linux`` mean."""
     words = text.strip().lower().split("/")
     if words == ["native"]:
-        return Platform.host()
-    if words == ["auto"] or re.search(r"[*?\[]", text):
+        return _parsed(machine or "amd64", machine)
+    if words == ["auto"] or is_pattern(text):
         raise SettingsError(f"{text!r} is not one platform; expected one, such as linux/arm64")
     if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
         raise _not_a_platform(text)
     if len(words) == 1:
-        only_system = _OS_ALIASES.get(words[0], words[0]) in _OSES
-        words = [words[0], *_host_words()] if only_system else ["linux", words[0]]
+        if _OS_ALIASES.get(words[0], words[0]) in _OSES:  # only a system: of this processor
+            words += str(_parsed("native", machine)).split("/")[1:]
+        else:
+            words = ["linux", *words]
     os_name = _OS_ALIASES.get(words[0], words[0])
     architecture, variant = _ARCHITECTURE_ALIASES.get(words[1], (words[1], ""))
     if len(words) == 3 and not variant:  # noqa: PLR2004 (given, and not said by the alias)
@@ -180,11 +190,6 @@ def _parsed(text: str, _machine: str) -> Platform:
     elif variant == known[0] and architecture != "amd64":
         variant = ""
     return Platform(os_name, architecture, variant)
-
-
-def _host_words() -> list[str]:
-    """Return the architecture and variant of this machine's processor."""
-    return str(Platform.host()).split("/")[1:]
 
 
 def _not_a_platform(text: str) -> SettingsError:

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
-from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.platforms import Platform, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -238,7 +238,7 @@ def _expand(
     for word in words:
         if word == "auto":
             platforms += auto()
-        elif not _PATTERN_SIGNS.isdisjoint(word):
+        elif is_pattern(word):
             pattern = word.lower()
             platforms += [p for p in everything if fnmatchcase(str(p), pattern)]
         else:
@@ -249,9 +249,6 @@ def _expand(
                     f"{where}: {error.summary}" if where else error.summary
                 ) from None
     return tuple(dict.fromkeys(platforms))
-
-
-_PATTERN_SIGNS = frozenset("*?[")
 
 
 def _listed(platforms: Iterable[Platform]) -> str:
