@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pytest_dockerbin.artifact import Artifact, Binary
+    from pytest_dockerbin.results import Runner
+    from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.selection import BuildMarks
     from pytest_dockerbin.settings import Progress, Selection, Settings
     from pytest_dockerbin.spec import BuildSpec
@@ -120,6 +122,14 @@ def session_name(config: pytest.Config) -> str:
     return config.stash[_session_name_key]
 
 
+class _Facts(NamedTuple):
+    """What is told of a platform's runner, and what it was made of."""
+
+    runner: Runner | None
+    spec: RunnerSpec | None
+    report: PlatformReport
+
+
 class Suite:
     """What the tests of this process build and run.
 
@@ -145,7 +155,7 @@ class Suite:
         self.wanted: tuple[Platform, ...] = ()
         self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
-        self._facts: dict[tuple[Platform, int, int], PlatformReport] = {}
+        self._facts: dict[Platform, _Facts] = {}
 
     @cached_property
     def builder(self) -> Builder:
@@ -242,24 +252,26 @@ class Suite:
     def runner_facts(self, platform: Platform) -> PlatformReport:
         """Return what runs a platform's programs, as far as that was decided by now."""
         builder = self.builder if "builder" in self.__dict__ else None
-        runner = builder and builder.known_runner(platform)
-        # asked for in every phase of every test, and it changes twice; both objects are kept
-        key = platform, id(runner), id(builder and builder.chosen.get(platform))
-        if key not in self._facts:
-            self._facts[key] = PlatformReport(
+        runner = builder.known_runner(platform) if builder else None
+        spec = builder.chosen.get(platform) if builder else None
+        known = self._facts.get(platform)
+        # in every phase of every test somebody asks, and it changes once or twice: 20 us a time
+        if known is None or known.runner is not runner or known.spec is not spec:
+            report = PlatformReport(
                 platform=str(platform),
                 runner=runner.name if runner else "",
                 emulator=runner.version if runner else "",
                 emulated=runner.emulated if runner else False,
                 said=self.runner_said(platform),
             )
-        return self._facts[key]
+            known = self._facts[platform] = _Facts(runner, spec, report)
+        return known.report
 
     def mend(self, platform: Platform) -> None:
         """Put back programs that earlier tests changed, so that the next one gets them whole."""
         if "builder" not in self.__dict__:
             return
-        try:
+        try:  # not inside `_outcomes`: 10 us a test, and there is seldom anything to mend
             self.builder.mend(platform)
         except DockerbinError as error:
             with self._outcomes(platform):

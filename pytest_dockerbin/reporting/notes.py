@@ -31,7 +31,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._runs: list[RunReport] = []
-        self._told: dict[Platform, PlatformReport] = {}
+        self._told: dict[str, PlatformReport | None] = {}
         listen(self._hear)
 
     def close(self) -> None:
@@ -52,14 +52,13 @@ class Notes:
         case = callspec.id if callspec else ""
         text = str(platform) if platform else ""
         facts = suite.runner_facts(platform) if platform else None
-        news = facts if platform and self._told.get(platform) is not facts else None
-        if platform and news:
-            self._told[platform] = news
+        is_new = facts is not None and self._told.get(text) is not facts
+        self._told[text] = facts
         return {
             "platform": text,
             "name": item.nodeid.removesuffix(f"[{case}]"),
             "case": case.removeprefix(text).removeprefix("-"),
-            "runner": asdict(news) if news else None,
+            "runner": asdict(facts) if facts and is_new else None,
             "runs": [asdict(run) for run in runs],
         }
 
