@@ -351,9 +351,8 @@ class Builder:
         files, name = spec.baked.files, spec.baked.target
         asked = {name}
         for (where, target), found in self._baked.items():
-            if where != files or isinstance(found, DockerbinError):
-                continue
-            if name in found.names:
+            known = not isinstance(found, DockerbinError) and name in found.names
+            if where == files and known:
                 asked.add(target or "default")
         file = os.path.relpath(files[0], self.settings.project)
         return BakedAs(file, name, tuple(sorted(asked)))
@@ -610,7 +609,9 @@ class Builder:
         self.store.once(_named("engine", builder), _outcome(fail))
 
     def _load(self, archive: Path, digest: str) -> str:
-        return self._containers.load(archive, digest)
+        with self._deciding:  # else this one and a background build might make two of them
+            containers = self._containers
+        return containers.load(archive, digest)
 
     # -- runners ----------------------------------------------------------------------------------
 
