@@ -17,7 +17,6 @@ from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
-from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import OUTCOMES, BuildReport, run_from_json
 from pytest_dockerbin.reporting import tracing
@@ -312,6 +311,7 @@ class Reporter:
         folder = suite_of(self._config).settings.prebuilt
         if not folder or not report.builds:
             return
+        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (most sessions have none)
 
         if not Prebuilt(folder).is_checked:
             yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
