@@ -68,7 +68,9 @@ def test_an_interrupt_ends_the_build_and_the_session(
         trial.took(time.monotonic() - began)
         trial.hold(code == 2, f"exit code {code}: {said}")
         trial.hold("KeyboardInterrupt" in said or "Interrupted" in said, f"not said: {said}")
-        trial.hold(not docker.ended(), "docker came to its natural end")
+        ended = [call for call in docker.calls() if call["pid"] in docker.ended()]
+        asked = [call["argv"] for call in ended if "argv" in call]
+        trial.hold(not ended, f"docker came to its natural end: {asked}")
         ends_without_traces(bench, docker, trial, f"-n{workers}")
     target = "the group" if to_group else "the controller"
     trial.note_longest(
