@@ -81,7 +81,7 @@ class Ahead:
         self.stopped = True
         self._join(_PATIENCE)
         # what is built after the tests, such as a changed program anew, is nobody's to stop
-        self.stopped = any(thread.is_alive() for thread in self._threads)
+        self.stopped = self._working > 0
 
     def finish(self) -> None:
         """Begin nothing more, and let what runs come to its end: others may wait for it."""
@@ -92,8 +92,12 @@ class Ahead:
             for name, _ in self._waiting:
                 self._done.add(name)
             self._waiting.clear()
-        for thread in self._threads:
-            thread.join(patience)
+            # not `Thread.join`: up to Python 3.12 one that Ctrl-C interrupts takes the thread for
+            # ended, and all that it works with would be closed under it
+            ended = self._changed.wait_for(lambda: self._working == 0, patience)
+        if ended:
+            for thread in self._threads:
+                thread.join()
 
     def _work(self, surroundings: Surroundings) -> None:
         with kept(surroundings):
@@ -101,11 +105,13 @@ class Ahead:
                 with self._changed:
                     if not self._waiting:
                         self._working -= 1
+                        self._changed.notify_all()
                         return
                     name, task = self._waiting.popleft()
                 try:
                     task()
-                except Exception:  # noqa: BLE001, S110 (met again by who asks, as `start` says)
+                # pytest's outcomes too, which a hook may raise: no thread ends before its tasks do
+                except BaseException:  # noqa: BLE001, S110 (met again by who asks, as `start` says)
                     pass
                 finally:
                     with self._changed:

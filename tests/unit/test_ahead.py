@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -54,6 +55,43 @@ def test_tasks_given_later_wait_for_those_that_run(gate):
     gate.set()
     assert ahead.wait("b", PATIENCE)
     assert began == ["a", "b"]
+
+
+@pytest.fixture
+def interrupted():
+    """Give what interrupts the main thread soon, as Ctrl-C does."""
+
+    def raise_it(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, raise_it)
+    yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.1)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_a_task_goes_on_where_waiting_for_it_was_interrupted_and_is_stopped_later(
+    gate, interrupted
+):
+    """Up to Python 3.12 an interrupted `Thread.join` takes the thread for one that has ended."""
+    ahead = Ahead(1)
+    inside = threading.Event()
+
+    def task():
+        inside.set()
+        gate.wait(PATIENCE)
+
+    ahead.start([("a", task)])
+    assert inside.wait(PATIENCE)
+    interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        ahead.finish()
+    assert ahead.is_pending("a")
+
+    threading.Timer(0.1, gate.set).start()
+    ahead.stop()
+    assert not ahead.is_pending("a")
+    assert not ahead.stopped
 
 
 def test_one_that_is_asked_for_is_the_next(gate):
