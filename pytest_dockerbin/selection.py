@@ -118,6 +118,19 @@ def choose(
     return Choice((), asked, f"{_listed(asked)} not among {selection.source}={_listed(everything)}")
 
 
+def in_order(
+    selection: Selection,
+    auto: Callable[[], tuple[Platform, ...]],
+    of_tests: Iterable[Platform],
+) -> tuple[Platform, ...]:
+    """Return platforms in the order in which they were asked for.
+
+    First the session's list, where one was given, then as the tests come.
+    """
+    listed = () if selection.source == "default" else _expand(selection.words, (), auto)
+    return tuple(dict.fromkeys((*listed, *of_tests)))
+
+
 def _nothing(
     marks: tuple[pytest.Mark, ...],
     emulated: tuple[Platform, ...],

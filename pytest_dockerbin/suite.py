@@ -153,6 +153,7 @@ class Suite:
         self.exports: dict[tuple[str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
+        self.asked: tuple[Platform, ...] = ()  # as `in_order` says
         self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
         self._facts: dict[Platform, _Facts] = {}

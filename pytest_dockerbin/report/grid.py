@@ -133,7 +133,8 @@ class Grid:
     """The matrix of a session.
 
     Attributes:
-        columns: the platforms, sorted; then one for tests that take all theirs together, if any.
+        columns: the platforms, as the report has them; then one for tests that take all theirs
+            together, if any.
         rows: sorted by name, so that it does not matter which worker was the first.
         builds: sorted by title.
     """
@@ -146,8 +147,8 @@ class Grid:
     def of(cls, report: Report) -> Grid:
         """Return that of a session."""
         facts = {each.platform: each for each in report.platforms}
-        names = {*facts, *(test.platform for test in report.tests)}
-        platforms = sorted(names, key=lambda name: (not name, name))
+        named = {test.platform for test in report.tests}
+        platforms = [*facts, *sorted(named - {*facts, ""}), *({""} & named)]
         tests: dict[str, dict[str, list[TestReport]]] = {}
         for test in sorted(report.tests, key=lambda test: test.node):
             tests.setdefault(test.name, {}).setdefault(test.platform, []).append(test)

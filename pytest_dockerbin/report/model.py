@@ -313,10 +313,10 @@ class Report:
         seconds: how long it took.
         version: of pytest-dockerbin.
         exit_status: pytest's.
-        platforms: sorted.
+        platforms: in the order in which they were asked for.
         builds: in the order of platforms and titles.
         tests: in the order in which they ended.
-        missing: reasons for which tests did not run, with the number of tests.
+        missing: reasons for which tests did not run, with the number of tests, as platforms are.
         notes: further lines for a person.
     """
 

@@ -36,16 +36,18 @@ class Collector:
         self._tests: dict[tuple[str, str], _Test] = {}
         self._builds: dict[tuple[str, str], BuildReport] = {}
         self._platforms: dict[str, PlatformReport] = {}
-        self._missing: dict[str, int] = {}
+        self._missing: dict[str, list[str]] = {}
+        self._order: list[str] = []
 
     def take_report(self, report: pytest.TestReport) -> None:
         """Take one phase of a test, as pytest reports it."""
         stop = getattr(report, STOP, {})
-        if reason := stop.get("skipped"):
-            self._missing[reason] = self._missing.get(reason, 0) + 1
         note = getattr(report, NOTE, None)
+        if reason := stop.get("skipped"):
+            self._missing.setdefault(reason, []).append(note["platform"] if note else "")
         if note is None:
             return
+        self._order = self._order or note["order"] or []
         if note["runner"]:
             facts = PlatformReport(**note["runner"])
             if facts.runner or facts.platform not in self._platforms:
@@ -74,8 +76,17 @@ class Collector:
             exit_status: pytest's.
             files: whether to look up which files the builds exported.
         """
-        builds = sorted(self._builds.values(), key=lambda build: (build.platform, build.title))
-        names = sorted({*self._platforms, *(build.platform for build in builds)})
+        found = {*self._platforms, *(platform for _, platform in self._builds)}
+        # what no test was collected for, such as a test's own builds, comes last
+        names = [*filter(found.__contains__, self._order), *sorted(found.difference(self._order))]
+        place = {name: at for at, name in enumerate(names)}
+        builds = sorted(
+            self._builds.values(), key=lambda build: (place[build.platform], build.title)
+        )
+        missing = sorted(
+            (min(place.get(name, len(place)) for name in platforms), reason, len(platforms))
+            for reason, platforms in self._missing.items()
+        )
         return Report(
             started=self._started,
             seconds=time.time() - self._started,
@@ -86,7 +97,7 @@ class Collector:
             ),
             builds=tuple(map(_with_files, builds) if files else builds),
             tests=tuple(test.report() for test in self._tests.values()),
-            missing=tuple(self._missing.items()),
+            missing=tuple((reason, count) for _, reason, count in missing),
         )
 
 

@@ -25,7 +25,7 @@ def header(config: pytest.Config) -> str:
     source = suite.selection.source
     words = suite.selection.words
     if source == "default" and suite.wanted:
-        words = tuple(str(platform) for platform in suite.wanted)
+        words = tuple(str(platform) for platform in suite.asked if platform in suite.wanted)
     origin = f" (from {source})" if source != "default" else ""
     platforms = ", ".join(described(word, suite) for word in words)
     parts = [f"dockerbin: {platforms}{origin}"]

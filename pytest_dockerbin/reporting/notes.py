@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOTE = "dockerbin_note"
 """Attribute of a report of a test of ours: what test it is, what its platform's runner is where
-that was not told before, and what it ran; JSON values."""
+that was not told before, what it ran, and on the first one the order of platforms; JSON values."""
 
 STOP = "dockerbin_stop"
 """Attribute of a report: what stopped its test, and whether it is the first to say so."""
@@ -32,6 +32,7 @@ class Notes:
     def __init__(self) -> None:
         self._runs: list[RunReport] = []
         self._told: dict[str, PlatformReport | None] = {}
+        self._is_first = True
         listen(self._hear)
 
     def close(self) -> None:
@@ -54,13 +55,25 @@ class Notes:
         facts = suite.runner_facts(platform) if platform else None
         is_new = facts is not None and self._told.get(text) is not facts
         self._told[text] = facts
+        is_first, self._is_first = self._is_first, False
         return {
             "platform": text,
             "name": item.nodeid.removesuffix(f"[{case}]"),
             "case": case.removeprefix(text).removeprefix("-"),
             "runner": asdict(facts) if facts and is_new else None,
             "runs": [asdict(run) for run in runs],
+            "order": list(map(str, suite.asked)) if is_first else None,
         }
+
+
+def platforms_of(item: pytest.Item) -> tuple[Platform, ...]:
+    """Return all platforms that a test is for: its own, or those of its ``dockerbin_matrix``."""
+    platform = platform_of(item)
+    if platform:
+        return (platform,)
+    callspec = getattr(item, "callspec", None)
+    together = callspec.params.get("dockerbin_matrix") if callspec else None
+    return tuple(together[0]) if together else ()
 
 
 def platform_of(item: pytest.Item) -> Platform | None:

@@ -26,12 +26,12 @@ from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
 from pytest_dockerbin.reporting.live import BETWEEN, writer
 from pytest_dockerbin.reporting.matrix import matrix
-from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of
+from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of, platforms_of
 from pytest_dockerbin.reporting.relay import Relay, to_controller
 from pytest_dockerbin.reporting.runs import everything, section
 from pytest_dockerbin.reporting.services import service, told
 from pytest_dockerbin.reporting.writing import Writing
-from pytest_dockerbin.selection import is_ours
+from pytest_dockerbin.selection import in_order, is_ours
 from pytest_dockerbin.settings import Missing
 from pytest_dockerbin.suite import suite_of
 
@@ -92,6 +92,7 @@ class Reporter:
         self._config = config
         self._delivery = delivery
         self._failures = 0
+        self._collected: dict[Platform, None] = {}
         self._notes = Notes()
         self._collector = collector
 
@@ -189,6 +190,10 @@ class Reporter:
         }
         return [(f"dockerbin.{name}", value) for name, value in facts.items() if value]
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Note the order of platforms before anybody shuffles tests."""
+        self._collected.update(dict.fromkeys(platforms_of(item)))
+
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note the platforms of all tests that will run."""
@@ -199,7 +204,10 @@ class Reporter:
                 continue
             if not item.get_closest_marker("skip"):
                 wanted[platform] = None
-        suite_of(self._config).wanted = tuple(wanted)
+        suite = suite_of(self._config)
+        suite.wanted = tuple(wanted)
+        if self._collected:
+            suite.asked = in_order(suite.selection, suite.auto_platforms, self._collected)
         self._tell_controller(session.items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

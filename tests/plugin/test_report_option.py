@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -164,3 +165,59 @@ def test_a_full_summary_is_left_alone(suite, summary):
     run = suite.runpytest_inprocess()
     run.stdout.fnmatch_lines(["dockerbin: GITHUB_STEP_SUMMARY not written: *"])
     assert summary.stat().st_size == 900 * 1024
+
+
+ORDERS = """
+import pytest
+
+@pytest.mark.platform("linux/s390x", "linux/arm64", "linux/amd64", "linux/386")
+@pytest.mark.parametrize("number", range(8))
+def test_marked(dockerbin, dockerbin_platform, number):
+    assert number != 3
+
+def test_unmarked(dockerbin):
+    raise AssertionError
+"""
+
+
+def named(text):
+    """The platforms in a text, each where it stands first."""
+    return list(dict.fromkeys(re.findall(r"linux/\w+", text)))
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    ("asked", "order"),
+    [
+        (
+            ("--dockerbin-platforms=linux/386,linux/arm64", "--dockerbin-platforms=linux/amd64"),
+            ["linux/386", "linux/arm64", "linux/amd64"],
+        ),
+        (
+            ("-o", "dockerbin_platforms=linux/arm64 linux/s390x"),
+            ["linux/arm64", "linux/s390x", "linux/amd64", "linux/386"],
+        ),
+        (
+            ("-k", "test_marked"),
+            ["linux/s390x", "linux/arm64", "linux/amd64", "linux/386"],
+        ),
+    ],
+    ids=["option", "ini", "marker"],
+)
+def test_platforms_are_told_in_the_order_in_which_they_were_asked_for(
+    built_project, workers, asked, order
+):
+    built_project.makepyfile(test_suite=ORDERS)
+    reports = [f"--dockerbin-report=report{suffix}" for suffix in FORMATS]
+    run = built_project.runpytest_subprocess(*workers, *asked, *reports)
+    _, _, summary = str(run.stdout).partition("dockerbin: tests x platforms")
+    matrix, _, lines = summary.partition(" dockerbin =")
+    assert named(matrix) == order
+    assert named(lines) == order
+    texts = {suffix: (built_project.path / f"report{suffix}").read_text() for suffix in FORMATS}
+    data = json.loads(texts[".json"])
+    assert [each["platform"] for each in data["platforms"]] == order
+    assert [each["platform"] for each in data["builds"]] == order
+    for suffix in (".md", ".svg", ".html"):
+        body = texts[suffix].partition("</style>")[2] or texts[suffix]
+        assert named(body)[: len(order)] == order, suffix

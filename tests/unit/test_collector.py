@@ -12,6 +12,7 @@ from pytest_dockerbin.errors import BuildError, DaemonLostError
 from pytest_dockerbin.journal import note
 from pytest_dockerbin.manifest import BuildRecord, Manifest
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import BuildReport, RunReport, run_from_json
 from pytest_dockerbin.reporting.collector import Collector
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes
@@ -23,8 +24,15 @@ STEP = StepRecord(name="[1/1] RUN make", started=0.5, seconds=2.0, emulated=True
 
 
 def phase(when, outcome, name="t.py::test_x", platform="linux/arm64", **more):
-    facts = {"platform": platform, "name": name, "case": "", "runs": [], "runner": None}
-    facts |= {key: more.pop(key) for key in ("runs", "runner") if key in more}
+    facts = {
+        "platform": platform,
+        "name": name,
+        "case": "",
+        "runs": [],
+        "runner": None,
+        "order": None,
+    }
+    facts |= {key: more.pop(key) for key in ("runs", "runner", "order") if key in more}
     sections = more.pop("sections", [])
     longrepr = more.pop("longrepr", None)
     report = pytest.TestReport(
@@ -192,3 +200,22 @@ def test_an_error_of_a_build_keeps_its_steps_between_processes():
         error = kind("lost", place=("Dockerfile", 1), steps=(STEP,))
         again = kind.from_json(error.to_json())
         assert (again.place, again.steps) == (("Dockerfile", 1), (STEP,))
+
+
+@pytest.mark.parametrize("arrived", [["linux/arm64", "linux/386"], ["linux/386", "linux/arm64"]])
+def test_platforms_are_in_the_order_in_which_they_were_asked_for(arrived):
+    """Whichever worker is the first; what no test was collected for comes behind, sorted."""
+    order = ["linux/s390x", "linux/arm64", "linux/386"]
+    collector = Collector()
+    for name in ["windows/amd64", "linux/amd64", *arrived]:
+        collector.take_build(BuildReport.begun("key", Platform.parse(name), "Dockerfile", ()))
+    for name in arrived:
+        report = phase("setup", "skipped", platform=name, runner={"platform": name}, order=order)
+        setattr(report, STOP, {"skipped": f"no {name}"})
+        collector.take_report(report)
+    report = collector.report()
+    wanted = ["linux/arm64", "linux/386", "linux/amd64", "windows/amd64"]
+    assert [each.platform for each in report.platforms] == wanted
+    assert [build.platform for build in report.builds] == wanted
+    assert report.missing == (("no linux/arm64", 1), ("no linux/386", 1))
+    assert [column.platform for column in Grid.of(report).columns] == wanted
