@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
 
 
 class Between:
@@ -10,7 +16,8 @@ class Between:
 
     A reporter that has written dots, or a test's name, has not ended that line: we do, and what
     pytest writes next stands on a line of its own. The name of a file is not told again before the
-    next dot, and that of a test is, before its result.
+    next dot, and that of a test is, before its result. The name of the next test stands in the line
+    below ours: pytest ends the line before it, and would leave one blank.
 
     Args:
         config: pytest's.
@@ -23,11 +30,14 @@ class Between:
         self.is_own = type(reporter) is pytest.TerminalReporter
         self.isatty = bool(reporter.isatty)
         self._interrupted = False
+        self._tests_run = False
+        self._is_ours = False  # the last line, after tests had begun
 
     def begin(self) -> None:
         """Have the cursor in the first column."""
         if not self.is_own:
             self._reporter.ensure_newline()
+        self._is_ours = self._tests_run
         if self._writer.width_of_current_line:
             self._writer.line()
             self._interrupted = self.is_own
@@ -42,14 +52,42 @@ class Between:
         else:
             self._reporter.write_line(line)
 
-    def pytest_runtest_logstart(self) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logstart(self) -> Generator[None, object, object]:
         """Forget lines of ours that came before this test: its name is written behind them."""
         self._interrupted = False
+        self._tests_run = True
+        if not self._is_ours or not self.is_own:
+            return (yield)
+        self._is_ours = False
+        with self._no_blank_line():
+            return (yield)
+
+    @contextmanager
+    def _no_blank_line(self) -> Iterator[None]:
+        """Let the writer begin no line where one has begun."""
+        line = self._writer.line
+
+        def once(s: str = "", **markup: bool) -> None:
+            if s or self._writer.width_of_current_line:
+                line(s, **markup)
+
+        self._writer.line = once  # type: ignore[method-assign] # until the name is written
+        try:
+            yield
+        finally:
+            del self._writer.line
 
     @pytest.hookimpl(tryfirst=True)  # before the reporter writes the result
-    def pytest_runtest_logreport(self) -> None:
-        """Have the test's name before its result again, where lines of ours came between."""
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Have the test's name before its result again, where lines of ours came between.
+
+        With pytest-xdist a result has a line of its own, and its test's name behind it.
+        """
         name = self._reporter.currentfspath
         if self._interrupted and isinstance(name, str):
-            self._reporter.write(name)
+            if hasattr(report, "node"):
+                self._reporter.currentfspath = None
+            else:
+                self._reporter.write(name)
         self._interrupted = False

@@ -191,6 +191,45 @@ def test_a_line_between_two_tests_does_not_repeat_a_name(project):
         assert line.count("::test_") == 1, lines
 
 
+@pytest.mark.parametrize("style", ["progress", "classic"])
+@pytest.mark.parametrize("args", [(), ("-v",), ("-n2",), ("-n2", "-v")])
+def test_lines_of_ours_leave_no_blank_lines(project, args, style):
+    """Wherever they come between those of pytest; nor a name that stands there for nothing."""
+    project.makepyfile(test_more="def test_first(): pass\ndef test_second(): pass")
+    project.makeconftest(
+        """
+        import pytest
+
+        def pytest_configure(config):
+            global plugins
+            plugins = config.pluginmanager
+
+        def say(what):
+            between = plugins.get_plugin("dockerbin-between")
+            if between:  # a worker has none
+                between.say(f"dockerbin: said {what}")
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logstart():
+            say("after a test's beginning")
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logfinish():
+            say("between two tests")
+        """
+    )
+    quiet = "--dockerbin-progress=quiet"
+    lines = project.runpytest_subprocess(
+        PLATFORMS, quiet, *args, "-o", f"console_output_style={style}"
+    ).outlines
+    said = [at for at, line in enumerate(lines) if line.startswith("dockerbin: said")]
+    assert len(said) == 2 * 6
+    between = [line.strip() for line in lines[said[0] : said[-1]]]
+    assert "" not in between
+    names = [line for line in between if re.fullmatch(r"\S+::\S+", line)]
+    assert len(names) == len(set(names))
+
+
 def test_a_test_that_builds_by_itself_leaves_the_lines_whole_too(project):
     project.makepyfile(
         test_it="""
