@@ -42,7 +42,7 @@ TARGETS = {
     "platforms": ["tests/unit/test_platforms.py"],
     "runners.hints": ["tests/unit/test_run_hints.py", "tests/unit/test_kinds.py"],
     "runners.verdict": ["tests/unit/test_run_hints.py", "tests/unit/test_kinds.py"],
-    "selection": ["tests/unit/test_selection.py"],
+    "selection": ["tests/unit/test_selection.py", "tests/unit/test_parametrise.py"],
     "spec": ["tests/unit/test_spec_identity.py", "tests/unit/test_spec.py"],
     "store": ["tests/unit/test_store.py"],
 }

@@ -50,7 +50,11 @@ def platforms():
         ("armhf", "linux/arm/v7"),
         ("armel", "linux/arm/v6"),
         ("i386", "linux/386"),
+        ("i686", "linux/386"),
         ("linux/386", "linux/386"),
+        ("linux/arm/v8", "linux/arm/v8"),
+        ("armv8l", "linux/arm/v7"),
+        ("mips64el", "linux/mips64le"),
         ("riscv64", "linux/riscv64"),
         ("s390x", "linux/s390x"),
         ("windows/amd64", "windows/amd64"),
@@ -88,6 +92,13 @@ def test_a_word_that_is_only_a_system_means_the_processor_of_this_host():
         ("lunix/amd64", "linux/amd64"),
         ("nativ", "native"),
         ("linux/x68_64", "linux/x86_64"),
+        ("linux/aarch46", "linux/aarch64"),
+        ("linux/arm/v55", "linux/arm/v5"),
+        ("linux/arm/v65", "linux/arm/v6"),
+        ("windows/amd46", "windows/amd64"),
+        ("darwin/arm46", "darwin/arm64"),
+        ("wasip1/wasn", "wasip1/wasm"),
+        ("autp", "auto"),
     ],
 )
 def test_a_mistyped_platform_is_answered_with_the_closest_one(text, suggestion):
@@ -122,6 +133,14 @@ def test_nonsense_is_refused_in_one_line(text):
         Platform.parse(text)
     assert str(caught.value).startswith(f"unknown platform {text!r}; ")
     assert "\n" not in str(caught.value)
+
+
+def test_where_nothing_is_close_the_form_is_told():
+    with pytest.raises(SettingsError) as caught:
+        Platform.parse("qqqqqqqqqqqq")
+    assert str(caught.value) == (
+        "unknown platform 'qqqqqqqqqqqq'; expected OS/ARCHITECTURE[/VARIANT], such as linux/arm64"
+    )
 
 
 @given(platforms())
@@ -173,6 +192,7 @@ def test_a_platform_travels_between_processes():
         ("riscv64", "linux/riscv64"),
         ("ppc64le", "linux/ppc64le"),
         ("loongarch64", "linux/loong64"),
+        ("", "linux/amd64"),  # what Python says where it can't tell
     ],
 )
 def test_native_is_the_linux_platform_of_this_processor(monkeypatch, machine, expected):
@@ -231,7 +251,8 @@ def test_an_amd64_level_fits_where_the_processor_has_all_its_instructions(
     """And it is native where the processor has no more than these."""
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t: spectre\n")
-    monkeypatch.setattr("pytest_dockerbin.platforms.Path", lambda _: cpuinfo)
+    path = {"/proc/cpuinfo": cpuinfo}.__getitem__
+    monkeypatch.setattr("pytest_dockerbin.platforms.Path", path)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(sys, "platform", "linux")
     _host_has_level.cache_clear()
@@ -248,7 +269,8 @@ def test_an_amd64_level_fits_where_the_processor_has_all_its_instructions(
 
 def test_an_amd64_level_is_not_native_where_nothing_tells_the_processor_s(monkeypatch, tmp_path):
     monkeypatch.setattr("pytest_dockerbin.platforms.Path", lambda _: tmp_path / "nowhere")
-    assert not _host_has_level.__wrapped__("v2")
+    assert _host_has_level.__wrapped__("v2") is False
+    assert all(map(_host_has_level.__wrapped__, ("", "v1")))  # any amd64 has these
 
 
 def test_level_1_of_amd64_is_built_as_what_it_is_a_level_of():

@@ -9,6 +9,7 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.selection import (
     build_marks,
     choose,
+    in_order,
     is_parametrised,
     marks_of_nearest_node,
 )
@@ -25,12 +26,21 @@ def host(monkeypatch):
     monkeypatch.setattr(Platform, "native", property(lambda self: self == amd64))
 
 
-def chosen(marks=(), *, chosen=None, default=("native",), auto=(), source="--dockerbin-platforms"):
+def chosen(
+    marks=(),
+    *,
+    chosen=None,
+    default=("native",),
+    auto=(),
+    source="--dockerbin-platforms",
+    baked=(),
+):
     selection = Selection(chosen=chosen, default=default, source=source)
     return choose(
         [decorator.mark for decorator in marks],
         selection,
         lambda: tuple(map(Platform.parse, auto)),
+        tuple(map(Platform.parse, baked)),
     )
 
 
@@ -85,6 +95,31 @@ def test_nothing_that_builds_and_runs_here_is_one_skipped_item_that_says_so():
     assert choice.skipped == "--dockerbin-platforms=auto: nothing that can be built and run here"
 
 
+def test_a_bake_file_s_platforms_take_the_place_of_the_native_one():
+    baked = ("linux/s390x", "linux/arm64")
+    assert names(source="default", baked=baked) == ["linux/s390x", "linux/arm64"]
+    assert names([platform("linux/arm*")], source="default", baked=baked) == ["linux/arm64"]
+    assert names(source="default") == ["linux/amd64"]
+
+
+def test_a_list_is_stronger_than_a_bake_file():
+    assert names(chosen=("arm64",), baked=("linux/s390x",)) == ["linux/arm64"]
+    assert names(default=("arm64",), source="ini", baked=("linux/s390x",)) == ["linux/arm64"]
+
+
+def test_the_order_is_that_of_the_list_and_then_of_tests():
+    tests = [Platform.parse(name) for name in ("s390x", "arm64", "amd64")]
+
+    def order(words, source):
+        selection = Selection(chosen=None, default=words, source=source)
+        auto = (Platform.parse("riscv64"),)
+        return [each.architecture for each in in_order(selection, lambda: auto, tests)]
+
+    assert order(("native",), "default") == ["s390x", "arm64", "amd64"]
+    assert order(("amd64", "386"), "ini") == ["amd64", "386", "s390x", "arm64"]
+    assert order(("auto", "arm64"), "ini") == ["riscv64", "arm64", "s390x", "amd64"]
+
+
 # -- with a marker --------------------------------------------------------------------------------
 
 
@@ -135,6 +170,8 @@ def test_a_pattern_that_matches_nothing_is_one_skipped_item_that_says_so():
     choice = chosen([platform("windows/*")], chosen=("linux/amd64", "linux/arm64"))
     assert choice.platforms == ()
     assert choice.skipped == "no platform of linux/amd64,linux/arm64 is windows/*"
+    choice = chosen([platform("windows/*", "*/386")], chosen=("linux/amd64",))
+    assert choice.skipped == "no platform of linux/amd64 is windows/*, */386"
 
 
 def test_the_list_narrows_a_marked_test_to_what_both_name():
@@ -164,6 +201,8 @@ def test_emulated_false_keeps_what_runs_natively():
     assert names([platform(emulated=False)], default=("linux/arm64", "native")) == ["linux/amd64"]
     choice = chosen([platform("linux/arm64", emulated=False)], chosen=("linux/arm64",))
     assert choice.skipped == "linux/arm64 needs an emulator here, and emulated=False"
+    choice = chosen([platform("arm64", "s390x", emulated=False)])
+    assert choice.skipped == "linux/arm64,linux/s390x need an emulator here, and emulated=False"
 
 
 def test_emulated_true_is_as_if_nothing_was_said():
@@ -261,7 +300,10 @@ def test_build_markers_can_be_a_fixture_s_parameter(items):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("'bin'", "@pytest.mark.dockerbin: arguments=('bin',): expected names and values"),
+        (
+            "'bin'",
+            "@pytest.mark.dockerbin: arguments=('bin',): expected names and values, such as",
+        ),
         ("traget='bin'", "@pytest.mark.dockerbin: unknown build setting 'traget'; did you mean"),
         ("pull='yes'", "@pytest.mark.dockerbin: pull='yes': expected True or False"),
     ],

@@ -16,8 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_dockerbin.errors import StoreError, UntrustedStoreError
-from pytest_dockerbin.store import SessionStore, collect, default_root, has_store, session_sizes
+from pytest_dockerbin.errors import StoppedError, StoreError, UntrustedStoreError
+from pytest_dockerbin.store import (
+    SessionStore,
+    collect,
+    default_root,
+    has_store,
+    session_sizes,
+    stop,
+)
 
 PROCESSES = multiprocessing.get_context("spawn")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -178,6 +185,11 @@ def test_the_default_folder_is_the_user_s_cache_folder(monkeypatch):
     assert default_root() == Path("/home/me/.cache/pytest-dockerbin")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert default_root() == Path("/home/me/Library/Caches/pytest-dockerbin")
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert default_root() == Path("/local/pytest-dockerbin")
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert default_root() == Path("/home/me/AppData/Local/pytest-dockerbin")
 
 
 HOME = ("document", ".profile", "v1/notes", "CACHEDIR.TAG")
@@ -362,6 +374,52 @@ def test_other_results_do_not_wait_for_one_in_the_making(root, maker):
     store.once("b", write("b"))
     assert maker.is_alive()
     store.close()
+
+
+def test_what_is_made_and_what_is_in_the_making_is_known(root, maker):
+    store = SessionStore(root, "session")
+    assert (store.is_made("a"), store.is_being_made("a")) == (False, True)
+    assert store.is_being_made("b") is False
+    maker.kill()
+    maker.join()
+    store.once("a", write("a"))
+    assert (store.is_made("a"), store.is_being_made("a")) == (True, False)
+    store.close()
+
+
+def test_who_waits_gives_up_once_the_session_is_stopped(root, maker):
+    """And no other session does."""
+    store, other = SessionStore(root, "session"), SessionStore(root, "other")
+    assert store.stopped() is False
+    stop(root, "session")
+    assert (store.stopped(), other.stopped()) == (True, False)
+    with pytest.raises(StoppedError):
+        store.once("a", never)
+    stop(root, "none")  # nothing to stop
+    assert not (root / "v1" / "sessions" / "none").exists()
+    for each in (store, other):
+        each.close()
+
+
+def test_who_waits_gives_up_once_the_process_is_told_to(root, maker):
+    store = SessionStore(root, "session", stopped=lambda: True)
+    with pytest.raises(StoppedError):
+        store.once("a", never)
+    store.close()
+
+
+def test_as_many_as_there_are_places_do_a_thing_at_once(root):
+    store = SessionStore(root, "session")
+    late = SessionStore(root, "session", stopped=lambda: True)  # one that would have to wait
+    with store.turn(1, "build"):
+        with pytest.raises(StoppedError), late.turn(1, "build"):
+            pass
+        with late.turn(2, "build"):
+            pass
+        with late.turn(0, "build"):  # any number
+            pass
+    for each in (store, late):
+        each.close()
 
 
 # -- claims and names -----------------------------------------------------------------------------
