@@ -34,10 +34,10 @@ def tracked() -> list[str]:
     return [name for name in listed.stdout.split("\0") if (REPOSITORY / name).is_file()]
 
 
-def build(checkout: Path, dest: Path) -> Distributions:
+def build(checkout: Path, dest: Path, **variables: str) -> Distributions:
     """Build as `python -m build` does: the sdist, and the wheel of what is in it."""
     command = [sys.executable, "-m", "build", "--no-isolation", f"--outdir={dest}", str(checkout)]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     (sdist,) = dest.glob("*.tar.gz")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
+import cmarkgfm
 import pytest
 from building import REPOSITORY, build, copy_of_checkout, tracked
 
@@ -63,6 +66,47 @@ def test_its_description_can_be_shown_by_the_index(distributions):
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def descriptions(distributions):
+    """The Markdown texts that the index shows, as the wheel and the sdist have them."""
+    with zipfile.ZipFile(distributions.wheel) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        yield wheel.read(name).decode().partition("\n\n")[2]
+    with tarfile.open(distributions.sdist) as sdist:
+        (info,) = (each for each in sdist.getmembers() if each.name.count("/PKG-INFO") == 1)
+        yield sdist.extractfile(info).read().decode().partition("\n\n")[2]
+
+
+def targets(text):
+    """Where the links and pictures of a Markdown text lead, by GitHub's renderer."""
+    page = cmarkgfm.github_flavored_markdown_to_html(text)
+    return re.findall(r'<(a|img)\b[^>]*? (?:href|src)="([^"]*)"', page)
+
+
+def test_its_description_has_no_relative_link_or_picture(distributions):
+    """They lead nowhere on the index; in a checkout, they do."""
+    readme = (REPOSITORY / "README.md").read_text()
+    assert ("img", "docs/pictures/terminal.svg") in targets(readme)
+    for text in descriptions(distributions):
+        assert "The tutorial" in text
+        assert [each for each in targets(text) if not each[1].startswith(("https://", "#"))] == []
+
+
+def test_links_of_its_description_lead_to_the_release_in_the_repository(tmp_path):
+    home = "https://forge.example/me/project"
+    checkout = copy_of_checkout(tmp_path / "checkout")
+    built = build(checkout, tmp_path / "dist", DOCKERBIN_REPOSITORY=home)
+    version = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["version"]
+    relative = targets((checkout / "README.md").read_text())
+    place = {"a": "blob", "img": "raw"}
+    wanted = [
+        (kind, to if ":" in to else f"{home}/{place[kind]}/v{version}/{to}")
+        for kind, to in relative
+    ]
+    assert len(wanted) > 20
+    for text in descriptions(built):
+        assert targets(text) == wanted
 
 
 @pytest.fixture(scope="module")
