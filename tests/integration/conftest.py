@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import ipaddress
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from listening import free_port, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,26 +224,14 @@ def registry(tmp_path) -> Iterator[str]:
     told = subprocess.run(engine, capture_output=True, text=True, check=False)
     if told.returncode:
         missing(f"no registry: {told.stderr}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     configuration = tmp_path / "registry.json"
     storage = {"filesystem": {"rootdirectory": str(tmp_path / "registry")}}
     http = {"addr": f"127.0.0.1:{port}"}
     configuration.write_text(json.dumps({"version": "0.1", "storage": storage, "http": http}))
     program = told.stdout.splitlines()[-1]
-    with (tmp_path / "registry.log").open("w") as log:
-        process = subprocess.Popen([program, "serve", configuration], stdout=log, stderr=log)
-    try:
-        while True:
-            assert process.poll() is None, (tmp_path / "registry.log").read_text()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
+    with listening([program, "serve", configuration], port, tmp_path / "registry.log"):
         yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import http.server
-import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
+from listening import free_port, listening
 
 pytestmark = pytest.mark.engine
 
@@ -37,7 +35,7 @@ def served(project):
 
 
 @pytest.fixture
-def repository(project):
+def repository(project, tmp_path):
     """The URL of a git repository, on this machine."""
     folder = project.pytester.mkdir("repository")
     folder.joinpath("sub").mkdir()
@@ -47,22 +45,10 @@ def repository(project):
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
         subprocess.run([*git, *words], check=True)
     (folder / ".git" / "git-daemon-export-ok").touch()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    daemon = subprocess.Popen(
-        ["git", "daemon", f"--base-path={folder.parent}", "--listen=127.0.0.1", f"--port={port}"],
-        start_new_session=True,
-    )
-    try:
-        while daemon.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
+    port = free_port()
+    daemon = ["git", "daemon", f"--base-path={folder.parent}"]
+    with listening([*daemon, "--listen=127.0.0.1", f"--port={port}"], port, tmp_path / "git.log"):
         yield f"git://127.0.0.1:{port}/repository"
-    finally:
-        daemon.terminate()
-        daemon.wait()
 
 
 def test_buildkit_fetches_an_archive_from_its_url(project, served):
