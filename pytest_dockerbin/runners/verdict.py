@@ -150,9 +150,10 @@ def _by_emulator(case: _Case, ended: Ended, code: int) -> Verdict | None:
     """Tell an end that the emulator made itself."""
     stderr = ended.stderr
     loader = _LOADER.search(stderr)
-    if loader and _loader_of(case.program) == (loader[1] or loader[2]).decode(errors="replace"):
-        said, needed = loader[0].decode(errors="replace"), loader[1] or loader[2]
-        return Verdict(Kind.NO_LOADER, NO_LOADER, stderr, said, needs_loader(needed.decode()))
+    needed = (loader[1] or loader[2]).decode(errors="replace") if loader else ""
+    if loader and _loader_of(case.program) == needed:
+        said = loader[0].decode(errors="replace")
+        return Verdict(Kind.NO_LOADER, NO_LOADER, stderr, said, needs_loader(needed))
     foreign = _FOREIGN.search(stderr)
     if foreign and code == 255:  # noqa: PLR2004 (QEMU's code for it)
         said = foreign[0].decode(errors="replace")

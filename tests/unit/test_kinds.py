@@ -469,6 +469,29 @@ def test_riscv64_has_no_such_line_and_is_told_all_the_same():
     assert told(b"", -11)[:4] == ("signaled", -11, b"", "")
 
 
+NO_TEXT = [  # a path may have any bytes
+    (b"/\xff: requires more than reserved virtual address space (0x2 > 0x1)", -6, "emulator-fault"),
+    (b"/\xff: Invalid ELF image for this architecture", 255, "wrong-platform"),
+    (f"/\xff: Could not open '{LOADER}': No such file".encode("latin-1"), 255, "no-loader"),
+    (b"/\xff: warning: TCG doesn't support requested feature: x\n", 1, "exited"),
+    (b"qemu: uncaught target signal 11 (\xff) - core dumped\n", -11, "signaled"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "kind"), NO_TEXT, ids=[kind for *_, kind in NO_TEXT])
+def test_words_that_are_no_text_are_told_all_the_same(tmp_path, words, code, kind):
+    found = told(words, code, program=written(tmp_path, dynamic(LOADER)))
+    assert found.kind == kind
+    assert "\N{REPLACEMENT CHARACTER}" in found.emulator_said
+
+
+def test_a_missing_loader_whose_path_is_no_text_is_told(tmp_path):
+    path = written(tmp_path, dynamic("/lib/ld-X.so").replace(b"ld-X", b"ld-\xff"))
+    found = told(b"/x: Could not open '/lib/ld-\xff.so': No such file", 255, program=path)
+    assert (found.kind, found.returncode) == ("no-loader", 127)
+    assert "/lib/ld-\N{REPLACEMENT CHARACTER}.so" in found.hint
+
+
 # -- hints ----------------------------------------------------------------------------------------
 
 
