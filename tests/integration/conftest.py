@@ -30,6 +30,19 @@ def tables(request) -> dict[str, dict[tuple[str, str], str]]:
     return request.config.stash.setdefault(tables_key, {})
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand an xdist worker's tables to the controller, which prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tables"] = session.config.stash.get(tables_key, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    """Take them; a worker that crashed has none."""
+    tables = getattr(node, "workeroutput", {}).get("tables", {})
+    node.config.stash.setdefault(tables_key, {}).update(tables)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tables, as the documentation has them."""
     for title, cells in terminalreporter.config.stash.get(tables_key, {}).items():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.alone]
 
 ENGINE = Path(__file__).parents[2] / "tools" / "engine"
 FLAVOUR = "classic"

@@ -99,6 +99,7 @@ def test_a_builder_that_is_not_there(doctor, words):
 
 
 @pytest.mark.engine
+@pytest.mark.alone
 def test_an_emulator_that_is_switched_off(doctor):
     """The builder can't use it then, whatever else runs such programs here."""
     handler = Path("/proc/sys/fs/binfmt_misc/qemu-loongarch64")

@@ -125,6 +125,7 @@ def test_a_platform_that_this_host_cannot_execute(project):
 
 
 @pytest.mark.engine
+@pytest.mark.alone
 def test_an_emulator_that_is_switched_off_is_noticed(project):
     """What is registered does not count, but what a tiny program does."""
     handler = Path("/proc/sys/fs/binfmt_misc/qemu-s390x")

@@ -29,6 +29,7 @@ HELLO = (
 def info(tmp_path):
     def read(program):
         path = tmp_path / "hello"
+        path.unlink(missing_ok=True)  # some file systems take longer to write over a file
         path.write_bytes(bytes(program))
         return read_info(path, AMD64)
 
