@@ -7,20 +7,21 @@ import json
 import os
 import shutil
 import tempfile
-import threading
 import time
 import warnings
 from collections import deque
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin import answers
 from pytest_dockerbin.activity import Deferred, Silence
 from pytest_dockerbin.ahead import Ahead
 from pytest_dockerbin.artifact import Artifact
+from pytest_dockerbin.baking import Baking
 from pytest_dockerbin.build_settings import find_sources
 from pytest_dockerbin.buildx.docker import is_down
 from pytest_dockerbin.dockerfile import text_of
@@ -33,7 +34,6 @@ from pytest_dockerbin.errors import (
     NotPrebuiltError,
     StoreError,
     UntrustedStoreError,
-    error_from_json,
 )
 from pytest_dockerbin.hooks import Hooks
 from pytest_dockerbin.job import Job
@@ -41,10 +41,10 @@ from pytest_dockerbin.known_inputs import KnownInputs
 from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.manifest import Manifest
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.record import Record, names_in
-from pytest_dockerbin.runners.quarters import Quarters
+from pytest_dockerbin.record import names_in
+from pytest_dockerbin.session_runners import SessionRunners
 from pytest_dockerbin.settings import CacheMode, Settings
-from pytest_dockerbin.shipment import BakedAs, BuildName
+from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
 from pytest_dockerbin.watchdog import Watchdog
@@ -53,11 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pytest_dockerbin.activity import Activity
-    from pytest_dockerbin.bake_target import BakeTargets
-    from pytest_dockerbin.results import Runner, Sysroot
-    from pytest_dockerbin.runner_spec import RunnerSpec
-    from pytest_dockerbin.runners.chain import Decision
-    from pytest_dockerbin.runners.containers import Containers
+    from pytest_dockerbin.results import Runner
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
@@ -85,8 +81,8 @@ class Builder:
         hooks: what others may change or check.
 
     Attributes:
-        chosen: what is to run the programs of a platform, where that was asked for: what the
-            settings say, and then the hook.
+        baking: what bake files say.
+        runners: what runs the programs.
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
@@ -112,7 +108,15 @@ class Builder:
         self._watchdog = Watchdog()
         self._ahead = Ahead(self.settings.jobs)
         self.store, entries, problem = self._open()
-        self._quarters = Quarters(self.store.path)
+        self.baking = Baking(self.settings, self.store)
+        self.runners = SessionRunners(
+            self.settings,
+            session=self.session,
+            store=self.store,
+            hooks=self._hooks,
+            watchdog=self._watchdog,
+            build=self.build,
+        )
         self._maker = Maker(
             settings=self.settings,
             entries=entries,
@@ -135,11 +139,6 @@ class Builder:
         self._names: dict[Job, BuildName] = {}
         self._results: dict[str, Artifact | DockerbinError] = {}
         self._stamps: dict[Job, dict[str, Stamp]] = {}
-        self._baked: dict[tuple[tuple[Path, ...], str | None], BakeTargets | DockerbinError] = {}
-        self._sysroots: dict[tuple[object, ...], Sysroot | None] = {}
-        self.chosen: dict[Platform, RunnerSpec] = {}
-        self._runners: dict[tuple[Platform, str | None], Runner | DockerbinError] = {}
-        self._deciding = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -151,10 +150,8 @@ class Builder:
     def close(self) -> None:
         """Leave the session; what it built stays until a later session ends."""
         self._ahead.stop()
-        self._quarters.close()
+        self.runners.close()
         self.store.close()
-        if "_containers" in self.__dict__:
-            self._containers.close()
         self._watchdog.close()
 
     @classmethod
@@ -223,10 +220,10 @@ class Builder:
         return replace(
             found,
             manifest=replace(found.manifest, platform=platform),
-            runner=partial(self._runner_of, job.spec, platform, found.tree),
+            runner=partial(self.runners.of_program, job.spec, platform, found.tree),
             default_binary=job.spec.binary,
             again=partial(self._build_again, job.spec, platform),
-            loader=self._load,
+            loader=self.runners.load,
         )
 
     def begin(self, wanted: Mapping[tuple[BuildSpec, Platform], bool]) -> list[str]:
@@ -292,71 +289,6 @@ class Builder:
         """
         return self._maker.is_stored(self._job(spec, platform.built_as))
 
-    def bake(self, files: tuple[Path, ...], target: str | None = None) -> BakeTargets:
-        """Return what a target or group of a bake file stands for; bake is asked once a session.
-
-        Args:
-            files: the bake files, absolute.
-            target: its name; bake's ``default`` when None.
-
-        Raises:
-            SettingsError: there is no such file or target, or bake can't read it.
-            UnavailableError: docker, buildx or a file that bake looks for at once is missing.
-        """
-        if (files, target) not in self._baked:
-            found = self._bake_prebuilt(files, target) or self._ask_bake(files, target)
-            self._baked[files, target] = found
-            if not isinstance(found, DockerbinError):  # each alone is known with that
-                for name in found.names:
-                    self._baked.setdefault((files, name), replace(found, names=(name,)))
-        found = self._baked[files, target]
-        if isinstance(found, DockerbinError):
-            raise found
-        return found
-
-    def _bake_prebuilt(self, files: tuple[Path, ...], target: str | None) -> BakeTargets | None:
-        """Return what the prebuilt folder knows of it; docker need not be here then."""
-        if not self.settings.prebuilt:
-            return None
-        from pytest_dockerbin.bake_target import BakeTargets  # noqa: PLC0415 (as `Maker` says)
-        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415
-
-        file = os.path.relpath(files[0], self.settings.project)
-        found = Prebuilt(self.settings.prebuilt).bake(file, target or "default")
-        return BakeTargets.prebuilt(files, found) if found else None
-
-    def _ask_bake(
-        self, files: tuple[Path, ...], target: str | None
-    ) -> BakeTargets | DockerbinError:
-        from pytest_dockerbin.bake_target import BakeTargets  # noqa: PLC0415 (as `Maker` says)
-        from pytest_dockerbin.buildx.bake import print_definition  # noqa: PLC0415
-
-        asked = hashlib.sha256(json.dumps([*map(str, files), target]).encode()).hexdigest()
-        folder = self.store.once(
-            f"bake-{asked[:12]}", _outcome(lambda _: print_definition(files, target))
-        )
-        outcome = _read_outcome(folder)
-        if isinstance(outcome, DockerbinError):
-            prebuilt = self.settings.prebuilt
-            whole = all(file.is_file() for file in files)
-            if prebuilt and (isinstance(outcome, EngineError) or not whole):
-                return NotPrebuiltError.of_bake(target or "default", files[0].name, prebuilt)
-            return outcome
-        return BakeTargets.of(files, outcome)
-
-    def baked_as(self, spec: BuildSpec) -> BakedAs | None:
-        """Return which bake target a spec is, by the names that it was asked for; or None."""
-        if spec.baked is None:
-            return None
-        files, name = spec.baked.files, spec.baked.target
-        asked = {name}
-        for (where, target), found in self._baked.items():
-            known = not isinstance(found, DockerbinError) and name in found.names
-            if where == files and known:
-                asked.add(target or "default")
-        file = os.path.relpath(files[0], self.settings.project)
-        return BakedAs(file, name, tuple(sorted(asked)))
-
     def mend(self, platform: Platform) -> None:
         """Put back what tests changed of the platform's programs; for the start of each test.
 
@@ -371,29 +303,9 @@ class Builder:
                 self._mend(job, artifact)
 
     def runner(self, platform: Platform, model: str | None = None) -> Runner:
-        """Return what runs programs of ``platform`` on this host; proved once in a session.
-
-        Args:
-            platform: whose programs.
-            model: a CPU model of QEMU's to run them on.
-
-        Raises:
-            EmulatorError: nothing does.
-            SettingsError: QEMU has no such CPU model, or a hook names no runner.
-        """
+        """Return what runs programs of ``platform`` on this host: as `SessionRunners.runner`."""
         __tracebackhide__ = True
-        with self._deciding:
-            found = self._runners.get((platform, model))
-            if found is None:
-                found = self._runners[platform, model] = self._find_runner(platform, model)
-        if isinstance(found, DockerbinError):
-            raise copy(found)
-        return found
-
-    def known_runner(self, platform: Platform) -> Runner | None:
-        """Return what runs programs of ``platform``, if this process asked for that before."""
-        found = self._runners.get((platform, None))
-        return None if isinstance(found, DockerbinError) else found
+        return self.runners.runner(platform, model)
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return every platform that the builder builds and this host runs: the word ``auto``.
@@ -408,16 +320,17 @@ class Builder:
             from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (as `Maker` says)
 
             found = Prebuilt(self.settings.prebuilt).platforms()
-            return tuple(platform for platform in found if self._can_run(platform))
+            return tuple(platform for platform in found if self.runners.can_run(platform))
         from pytest_dockerbin.buildx.inventory import builder_platforms  # noqa: PLC0415 (as above)
 
         builder = self.settings.builder_for(Platform.host(), None)
-        folder = self.store.once(
+        answer = answers.ask(
+            self.store,
             "auto-platforms",
-            _outcome(lambda _: {"platforms": [str(p) for p in builder_platforms(builder)]}),
+            lambda _: {"platforms": [str(each) for each in builder_platforms(builder)]},
         )
-        listed = [Platform.parse(text) for text in _read_made(folder)["platforms"]]
-        return tuple(platform for platform in listed if self._can_run(platform))
+        listed = [Platform.parse(text) for text in answers.made_of(answer)["platforms"]]
+        return tuple(platform for platform in listed if self.runners.can_run(platform))
 
     # -- the folders ------------------------------------------------------------------------------
 
@@ -486,7 +399,7 @@ class Builder:
         artifact = Artifact(
             tree=tree,
             manifest=manifest,
-            runner=partial(self._runner_of, job.spec, job.platform, tree),
+            runner=partial(self.runners.of_program, job.spec, job.platform, tree),
             default_binary=job.spec.binary,
         )
         try:
@@ -503,7 +416,7 @@ class Builder:
 
     def _build_ahead(self, job: Job, to_run: Platform | None) -> None:
         """Build in the background, unless the programs of the platform can't be run here."""
-        if job.name not in self._results and (to_run is None or self._can_run(to_run)):
+        if job.name not in self._results and (to_run is None or self.runners.can_run(to_run)):
             self._results[job.name] = self._build_once(job)
 
     def _build_while_waiting(self, asked: Job, others: Iterable[Job]) -> None:
@@ -524,7 +437,7 @@ class Builder:
         try:
             log = self._maker.log_path(job)
             folder = self.store.once(_result(job), self._made(job), what=str(job), log=log)
-            outcome = _read_outcome(folder)
+            outcome = answers.read(folder)
         except DockerbinError as error:  # of waiting: what making it raised is in the outcome
             return error
         except OSError as error:
@@ -537,7 +450,7 @@ class Builder:
         return Artifact(
             tree=folder / "tree",
             manifest=Manifest.from_json(outcome["manifest"]),
-            runner=partial(self._runner_of, job.spec, job.platform, folder / "tree"),
+            runner=partial(self.runners.of_program, job.spec, job.platform, folder / "tree"),
         )
 
     def _made(self, job: Job) -> Callable[[Path], None]:
@@ -552,13 +465,13 @@ class Builder:
                 "stamps": stamps,
             }
 
-        return _outcome(make)
+        return answers.writer(make)
 
     def _mend(self, job: Job, artifact: Artifact) -> None:
         """Put the programs back that a test changed: made again, each renamed into its place."""
         result = self.store.path / "results" / _result(job)
         with self.store.making(_result(job), str(job)) as folder:
-            made = _read_made(result)
+            made = answers.read_made(result)
             self._stamps[job] = made["stamps"]
             names = changed(artifact.tree, self._stamps[job])
             if not names:  # another process was faster
@@ -572,8 +485,7 @@ class Builder:
                 (folder / "tree" / name).replace(place)
             self._stamps[job] = stamps_of(artifact.tree, manifest)
             made["stamps"] = self._stamps[job]
-            (folder / "outcome.json").write_text(json.dumps({"made": made}))
-            (folder / "outcome.json").replace(result / "outcome.json")
+            answers.rewrite(result, made, aside=folder)
 
     def _find_builder(self, name: str | None) -> tuple[str, ...]:
         """Return docker's options for a builder: asked once, before it builds anything.
@@ -586,125 +498,23 @@ class Builder:
             return ()
         from pytest_dockerbin.buildx.inventory import find_builder  # noqa: PLC0415 (as `Maker` says)
 
-        folder = self.store.once(
-            _named("builder", name), _outcome(lambda _: {"options": find_builder(name)})
-        )
-        outcome = _read_outcome(folder)
-        if isinstance(outcome, DockerbinError):
-            raise outcome
-        return tuple(outcome["options"])
+        asked = answers.named("builder", name)
+        answer = answers.ask(self.store, asked, lambda _: {"options": find_builder(name)})
+        return tuple(answers.made_of(answer)["options"])
 
     def _engine_error(self, builder: str | None) -> EngineError | None:
         """A missing engine is missing for all builds of a builder: it is asked once a session."""
-        name = _named("engine", builder)
+        name = answers.named("engine", builder)
         if not self.store.is_made(name):
             return None
-        error = _read_outcome(self.store.path / "results" / name)
+        error = answers.read(self.store.path / "results" / name)
         return error if isinstance(error, EngineError) else None
 
     def _remember_engine_error(self, builder: str | None, error: EngineError) -> None:
         def fail(_: Path) -> dict[str, Any]:
             raise error
 
-        self.store.once(_named("engine", builder), _outcome(fail))
-
-    def _load(self, archive: Path, digest: str) -> str:
-        with self._deciding:  # else this one and a background build might make two of them
-            containers = self._containers
-        return containers.load(archive, digest)
-
-    # -- runners ----------------------------------------------------------------------------------
-
-    @cached_property
-    def _containers(self) -> Containers:
-        """What runs programs in containers; made for who runs one there."""
-        from pytest_dockerbin.runners.containers import Containers  # noqa: PLC0415 (as `Maker` says)
-
-        return Containers(self.session, self._watchdog.command)
-
-    def _can_run(self, platform: Platform) -> bool:
-        try:
-            self.runner(platform)
-        except DockerbinError:
-            return False
-        return True
-
-    def _runner_of(
-        self,
-        spec: BuildSpec,
-        platform: Platform,
-        tree: Path,
-        program: Path,
-        model: str | None = None,
-    ) -> Runner:
-        """Return what runs one exported program, with its sysroot where the build names one."""
-        __tracebackhide__ = True
-        runner = self.runner(platform, model).with_tree(tree)
-        if spec.sysroot_target is None:
-            return runner
-        from pytest_dockerbin.sysroot import Libraries, export_sysroot  # noqa: PLC0415 (3 ms)
-
-        asked = (spec.export_key(), spec.sysroot_target, platform, program)
-        if self.settings.prebuilt and Libraries.of(program, platform):
-            raise NotPrebuiltError.of_sysroot(str(platform), program.name)
-        if asked not in self._sysroots:
-            build = partial(self.build, platform=platform)
-            self._sysroots[asked] = export_sysroot(build, spec, program, platform, tree=tree)
-        sysroot = self._sysroots[asked]
-        return runner.with_sysroot(sysroot) if sysroot else runner
-
-    def _find_runner(self, platform: Platform, model: str | None) -> Runner | DockerbinError:
-        __tracebackhide__ = True
-        # with the runners below 12 ms, a seventh of what all modules take: only who runs pays them
-        from pytest_dockerbin.runners.chain import Decision, decide  # noqa: PLC0415
-
-        spec = self._hooks.choose_runner(platform, self.settings.runner_for(platform))
-        self.chosen[platform] = spec
-        name = f"runner-{platform.slug}"
-        if model:
-            name += f"-{hashlib.sha256(model.encode()).hexdigest()[:12]}"
-        folder = self.store.once(
-            name,
-            _outcome(
-                lambda folder: decide(
-                    spec, platform, folder, model=model, containers=self._containers
-                ).to_json()
-            ),
-        )
-        outcome = _read_outcome(folder)
-        if isinstance(outcome, DockerbinError):
-            return outcome
-        return self._runner_by(Decision.from_json(outcome), platform)
-
-    def _runner_by(self, decision: Decision, platform: Platform) -> Runner:
-        from pytest_dockerbin.runners.host import HostRunner  # noqa: PLC0415 (as above)
-
-        runner = HostRunner(
-            name=decision.name,
-            emulated=decision.emulated,
-            timeout=self.settings.run_timeout,
-            timeout_factor=self.settings.emulation_factor if decision.emulated else 1.0,
-            prefix=decision.prefix,
-            variables=decision.variables,
-            argv0=decision.argv0,
-            version=decision.version,
-            cpu=decision.cpu,
-            launchers=self.store.path / "launchers",
-            quarters=self._quarters,
-            guard=self._watchdog.programs,
-        )
-        if not decision.image:
-            return runner
-        from pytest_dockerbin.runners.container import ContainerRunner  # noqa: PLC0415 (as above)
-        from pytest_dockerbin.runners.containers import Place  # noqa: PLC0415
-
-        place = Place(
-            docker=decision.prefix,
-            context=decision.context,
-            image=decision.image,
-            platform=platform.built_as,
-        )
-        return ContainerRunner.of(runner, self._containers, place)
+        answers.ask(self.store, answers.named("engine", builder), fail)
 
 
 _TURN = 0.1  # seconds between two looks at what builds in the background tell
@@ -732,11 +542,6 @@ def _private_root(session: str) -> Path:
     return Path(tempfile.gettempdir()) / f"pytest-dockerbin-{session}"
 
 
-def _named(what: str, name: str | None) -> str:
-    """Return a result's name: ``what``, and a digest of any text."""
-    return f"{what}-{hashlib.sha256((name or '').encode()).hexdigest()[:12]}"
-
-
 def _result(job: Job) -> str:
     return f"build-{job.name}"
 
@@ -758,49 +563,6 @@ def _check(spec: BuildSpec) -> None:
         from pytest_dockerbin.sysroot import find_stage  # noqa: PLC0415 (as above)
 
         find_stage(text, spec.sysroot_target)
-
-
-def _outcome(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], None]:
-    """Make ``make`` write its result, or its error of this package, into the folder it fills."""
-
-    def write(folder: Path) -> None:
-        try:
-            outcome = {"made": make(folder)}
-        except DockerbinError as error:
-            shutil.rmtree(folder / "tree", ignore_errors=True)  # what was exported up to there
-            outcome = {"error": error.to_json()}
-        (folder / "outcome.json").write_text(json.dumps(outcome))
-
-    return write
-
-
-def _read_outcome(folder: Path) -> dict[str, Any] | DockerbinError:
-    outcome = json.loads((folder / "outcome.json").read_text())
-    if "error" in outcome:
-        return error_from_json(outcome["error"])
-    made: dict[str, Any] = outcome["made"]
-    return made
-
-
-def _read_made(folder: Path) -> dict[str, Any]:
-    outcome = _read_outcome(folder)
-    if isinstance(outcome, DockerbinError):
-        raise outcome
-    return outcome
-
-
-def read_result(folder: Path) -> Record:
-    """Return the record of what a build exported into ``folder / "tree"``, by its artifact's path.
-
-    Raises:
-        OSError: it is not there, or not on this machine.
-    """
-    made = _read_made(folder)
-    return Record(
-        manifest=Manifest.from_json(made["manifest"]),
-        folders=tuple(made["folders"]),
-        label=made["label"],
-    )
 
 
 def cause_of(error: DockerbinError) -> str:

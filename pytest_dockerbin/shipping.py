@@ -14,10 +14,10 @@ from errno import EEXIST
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_dockerbin.answers import read_result
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.folders import delete
 from pytest_dockerbin.record import DifferentError, take
-from pytest_dockerbin.session import read_result
 from pytest_dockerbin.shipment import INDEX, SUMS, Index, Shipped, write_sums
 
 if TYPE_CHECKING:

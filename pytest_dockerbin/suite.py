@@ -241,7 +241,7 @@ class Suite:
 
         What a hook says is known once it was asked.
         """
-        asked = self.builder.chosen if "builder" in self.__dict__ else {}
+        asked = self.builder.runners.chosen if "builder" in self.__dict__ else {}
         spec = asked.get(platform) or self.settings.runner_for(platform)
         return "" if spec.way is Way.AUTO else f"{spec}, from {spec.source}"
 
@@ -253,8 +253,8 @@ class Suite:
     def runner_facts(self, platform: Platform) -> PlatformReport:
         """Return what runs a platform's programs, as far as that was decided by now."""
         builder = self.builder if "builder" in self.__dict__ else None
-        runner = builder.known_runner(platform) if builder else None
-        spec = builder.chosen.get(platform) if builder else None
+        runner = builder.runners.known(platform) if builder else None
+        spec = builder.runners.chosen.get(platform) if builder else None
         known = self._facts.get(platform)
         # in every phase of every test somebody asks, and it changes once or twice: 20 us a time
         if known is None or known.runner is not runner or known.spec is not spec:
@@ -340,7 +340,7 @@ class Suite:
         if "bake" not in whole:
             return None
         try:
-            found = self.builder.bake(whole["bake"], whole.get("target"))
+            found = self.builder.baking.targets(whole["bake"], whole.get("target"))
         except UnavailableError:
             return None
         return {name: found.platforms(name) for name in found.names}
@@ -381,7 +381,7 @@ class Suite:
         if "bake" not in settings:
             given = {"context": self._config.rootpath, **settings}
             return spec_of(given, built=self.settings.prebuilt is None, said=said.where)
-        found = self.builder.bake(settings["bake"], settings.get("target"))
+        found = self.builder.baking.targets(settings["bake"], settings.get("target"))
         beside = {key: settings[key] for key in settings if key not in ("bake", "target")}
         return found.spec(found.only(), beside)
 
@@ -393,7 +393,7 @@ class Suite:
             target=spec.target,
             platform=platform.built_as,
             result=None,
-            bake=self.builder.baked_as(spec),
+            bake=self.builder.baking.baked_as(spec),
         )
         key = spec.export_key(), platform.built_as
         self.exports.setdefault(key, export)
@@ -430,7 +430,7 @@ class Suite:
         others = [other for other in self.wanted if other != platform]
         if spec.baked is None:
             return others
-        of_target = self.builder.bake(spec.baked.files, spec.baked.target).platforms(
+        of_target = self.builder.baking.targets(spec.baked.files, spec.baked.target).platforms(
             spec.baked.target
         )
         return [other for other in others if other in of_target]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.answers import read_result
 from pytest_dockerbin.report.model import (
     PlatformReport,
     Report,
@@ -15,7 +16,6 @@ from pytest_dockerbin.report.model import (
     run_from_json,
 )
 from pytest_dockerbin.reporting.notes import NOTE, STOP
-from pytest_dockerbin.session import read_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -60,7 +60,18 @@ LAYERS = (
     | {"runners.registry", "runners.running", "runners.spool", "runners.tiny", "runners.verdict"}
     | {"archive", "runners.container", "runners.containers"}
     | {"runners.chain", "runners.launcher", "runners.qemu", "runners.binfmt", "buildx.inventory"},
-    {"ahead", "maker", "session", "sysroot", "command", "cache_command", "shipping"}
+    {
+        "ahead",
+        "answers",
+        "baking",
+        "maker",
+        "session",
+        "session_runners",
+        "sysroot",
+        "command",
+        "cache_command",
+        "shipping",
+    }
     | {"doctor", "doctor.command", "doctor.examination", "doctor.findings", "doctor.report"},
     # these know pytest
     {"options", "configuration", "selection", "outcomes", "suite"}
