@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -98,7 +99,7 @@ def choose(
     """
     marks = tuple(marks)
     by_default = selection.source == "default"
-    everything = baked if by_default and baked else _expand(selection.words, (), auto)
+    everything = baked if by_default and baked else _everything(selection.words, auto)
     if not marks:
         if everything:
             return Choice(everything)
@@ -127,7 +128,7 @@ def in_order(
 
     First the session's list, where one was given, then as the tests come.
     """
-    listed = () if selection.source == "default" else _expand(selection.words, (), auto)
+    listed = () if selection.source == "default" else _everything(selection.words, auto)
     return tuple(dict.fromkeys((*listed, *of_tests)))
 
 
@@ -238,6 +239,14 @@ def _named(
         if not isinstance(word, str | Platform):
             raise SettingsError.wrong_value("platform", word, "text such as 'linux/arm64'", where)
     return _expand([str(word) for word in words], everything, auto, where)
+
+
+@lru_cache(maxsize=4)  # of each test without a marker: 3 % of a collection
+def _everything(
+    words: tuple[str, ...], auto: Callable[[], tuple[Platform, ...]]
+) -> tuple[Platform, ...]:
+    """Return the platforms of the session's words."""
+    return _expand(words, (), auto)
 
 
 def _expand(

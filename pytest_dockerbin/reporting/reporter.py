@@ -192,7 +192,8 @@ class Reporter:
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Note the order of platforms before anybody shuffles tests."""
-        self._collected.update(dict.fromkeys(platforms_of(item)))
+        for platform in platforms_of(item):
+            self._collected.setdefault(platform)
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
