@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent
 
 
 @cache
@@ -39,22 +42,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(message)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let one xdist worker run what shares images, and one what shares the second engine."""
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        if item.get_closest_marker("engine"):
-            shares_second = "second_engine" in getattr(item, "fixturenames", ())
-            group = "second engine" if shares_second else item.path.name
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """Keep other processes' tests away from an engine while one changes it for all."""
+    """Let tests of several processes wait for each other where they would be in each other's way.
+
+    A test marked ``alone`` changes an engine or the machine for all, and one that has the second
+    engine may empty its cache.
+    """
     if item.get_closest_marker("engine") is None:
         return (yield)
-    with Path(__file__).open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+    alone = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with ExitStack() as stack:
+        fcntl.flock(stack.enter_context(Path(__file__).open()), alone)
+        if "second_engine" in getattr(item, "fixturenames", ()):
+            tools = ROOT / "tools" / "engine" / "__main__.py"
+            fcntl.flock(stack.enter_context(tools.open()), fcntl.LOCK_EX)
         return (yield)

@@ -50,7 +50,7 @@ from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root,
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.results import Runner
@@ -210,9 +210,7 @@ class Builder:
             self._ahead.hurry(job.name)
             self.wait([job.name])
         if job.name not in self._results:
-            waiting_for = (self._job(spec, other.built_as) for other in others)
-            self._build_while_waiting(job, waiting_for)
-            self._results[job.name] = self._build_once(job)
+            self._results[job.name] = self._build_once(job, self._jobs(spec, others))
         self._tell()
         found = self._results[job.name]
         if isinstance(found, DockerbinError):
@@ -392,6 +390,14 @@ class Builder:
         self._names.setdefault(job, BuildName.of(spec, self.settings.project))
         return job
 
+    def _jobs(self, spec: BuildSpec, platforms: Iterable[Platform]) -> Iterator[Job]:
+        for platform in platforms:
+            try:
+                job = self._job(spec, platform.built_as)
+            except DockerbinError:  # met again by who asks
+                continue
+            yield job
+
     def _verify(self, tree: Path, manifest: Manifest, job: Job) -> None:
         """Ask the hook whether anything is wrong with what was exported."""
         if job.spec.appended:
@@ -430,11 +436,12 @@ class Builder:
             if free:
                 self._build_once(job)
 
-    def _build_once(self, job: Job) -> Artifact | DockerbinError:
-        missing = self._engine_error(job.spec.builder)
-        if missing:
-            return missing
+    def _build_once(self, job: Job, others: Iterable[Job] = ()) -> Artifact | DockerbinError:
         try:
+            self._build_while_waiting(job, others)
+            missing = self._engine_error(job.spec.builder)
+            if missing:
+                return missing
             log = self._maker.log_path(job)
             folder = self.store.once(_result(job), self._made(job), what=str(job), log=log)
             outcome = answers.read(folder)

@@ -308,11 +308,17 @@ def build_once(*, context, session=None, platform="linux/amd64", others=(), hear
 
 
 def digests(folder):
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file()
-    }
+    """Return the digests of all files below a folder; what can't be read is an error."""
+
+    def refuse(error):
+        raise error
+
+    found = {}
+    for place, _, names in os.walk(folder, onerror=refuse):  # pathlib's rglob leaves such out
+        for name in names:
+            path = Path(place, name)
+            found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
 
 
 # -- strace ---------------------------------------------------------------------------------------

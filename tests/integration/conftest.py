@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 
+ENGINE = [sys.executable, str(REPOSITORY / "tools" / "engine")]
+
+second_engine_key = pytest.StashKey[bool]()
 tables_key = pytest.StashKey[dict[str, dict[tuple[str, str], str]]]()
 
 
@@ -31,16 +34,22 @@ def tables(request) -> dict[str, dict[tuple[str, str], str]]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand an xdist worker's tables to the controller, which prints them."""
+    """Stop the second engine after all tests; an xdist worker leaves that to its controller."""
+    stash = session.config.stash
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["tables"] = session.config.stash.get(tables_key, {})
+        session.config.workeroutput["tables"] = stash.get(tables_key, {})
+        session.config.workeroutput["second engine"] = stash.get(second_engine_key, False)
+    elif stash.get(second_engine_key, False):
+        subprocess.run([*ENGINE, "stop", "second"], check=True, capture_output=True)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node) -> None:
-    """Take them; a worker that crashed has none."""
-    tables = getattr(node, "workeroutput", {}).get("tables", {})
-    node.config.stash.setdefault(tables_key, {}).update(tables)
+    """Take what a worker leaves to its controller; one that crashed told nothing."""
+    stash, told = node.config.stash, getattr(node, "workeroutput", {})
+    stash.setdefault(tables_key, {}).update(told.get("tables", {}))
+    if told.get("second engine", True):
+        stash[second_engine_key] = True
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -73,7 +82,7 @@ def busybox(tmp_path_factory) -> Path:
     """A folder with a static busybox for each of some architectures."""
     folder = tmp_path_factory.mktemp("busybox")
     subprocess.run(
-        [sys.executable, REPOSITORY / "tools" / "engine", "busybox", folder],
+        [*ENGINE, "busybox", folder],
         check=True,
         capture_output=True,
     )
@@ -84,7 +93,7 @@ def busybox(tmp_path_factory) -> Path:
 def debian() -> None:
     """Have Debian's image for two platforms: the real one, or a stand-in."""
     run = subprocess.run(
-        [sys.executable, REPOSITORY / "tools" / "engine", "images", "debian:stable-slim"],
+        [*ENGINE, "images", "debian:stable-slim"],
         capture_output=True,
         text=True,
         check=False,
@@ -151,19 +160,18 @@ def containerd_store() -> bool:
 
 
 @pytest.fixture(scope="session")
-def second_engine() -> Iterator[str]:
+def second_engine(request) -> str:
     """The address of another engine than that of docker: one of another machine's, for a test."""
     missing = pytest.fail if os.environ.get("CI") else pytest.skip
-    engine = [sys.executable, str(REPOSITORY / "tools" / "engine")]
+    request.config.stash[second_engine_key] = True
     start = subprocess.run(
-        [*engine, "start", "second"], capture_output=True, text=True, check=False
+        [*ENGINE, "start", "second"], capture_output=True, text=True, check=False
     )
     if start.returncode:
         missing(f"no second engine: {start.stderr}")
-    told = subprocess.run([*engine, "status", "--json"], capture_output=True, check=True)
+    told = subprocess.run([*ENGINE, "status", "--json"], capture_output=True, check=True)
     rows = json.loads(told.stdout)["flavours"]
-    yield next(row["socket"] for row in rows if row["flavour"] == "second")
-    subprocess.run([*engine, "stop", "second"], check=True, capture_output=True)
+    return next(row["socket"] for row in rows if row["flavour"] == "second")
 
 
 @pytest.fixture
@@ -233,8 +241,7 @@ def line_to_network(far_network, docker_config, second_engine) -> Iterator[str]:
 def registry(tmp_path) -> Iterator[str]:
     """An image registry on the loopback interface: its host and port."""
     missing = pytest.fail if os.environ.get("CI") else pytest.skip
-    engine = [sys.executable, str(REPOSITORY / "tools" / "engine"), "registry"]
-    told = subprocess.run(engine, capture_output=True, text=True, check=False)
+    told = subprocess.run([*ENGINE, "registry"], capture_output=True, text=True, check=False)
     if told.returncode:
         missing(f"no registry: {told.stderr}")
     port = free_port()

@@ -36,8 +36,8 @@ def test_three_platforms_without_any_configuration(project):
             "*::test_uname[[]linux/arm/v7[]] PASSED*",
             "*= dockerbin =*",
             "linux/amd64 (native): * built in *; 1 passed",
-            "linux/arm/v7: * built in *; 1 passed",
             "linux/arm64: * built in *; 1 passed",
+            "linux/arm/v7: * built in *; 1 passed",
         ]
     )
     assert len(project.builds()) == 3
