@@ -200,6 +200,8 @@ class Reporter:
         """Note the platforms of all tests that will run."""
         wanted: dict[Platform, None] = {}
         for item in session.items:
+            if len(wanted) == len(self._collected):
+                break
             platform = platform_of(item)
             if platform is None or platform in wanted:
                 continue
