@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from pytest_dockerbin.activity import Lines
+from pytest_dockerbin.activity import Deferred, Lines, Silence
 from pytest_dockerbin.reporting.live import LiveLine, _cut
 
 
@@ -53,6 +55,22 @@ def test_the_line_of_a_terminal_is_no_faster_than_eyes_and_gone_at_the_end(clock
     line.begin("b", "building")
     line.end("b", "built in 3 s")
     assert shown == ["dockerbin: a: building", "dockerbin: a: 1 s", "dockerbin: b: building", ""]
+
+
+def test_of_what_ended_while_others_were_told_nothing_more_is_said():
+    said = []
+
+    class Heard(Silence):
+        def update(self, what, text):
+            said.append((what, text))
+            deferred._updates.pop("b", None)  # as `end` does in another thread
+
+    deferred = Deferred(Heard())
+    thread = threading.Thread(target=lambda: [deferred.update(what, "1 s") for what in "ab"])
+    thread.start()
+    thread.join()
+    deferred.flush()
+    assert said == [("a", "1 s")]
 
 
 @pytest.mark.parametrize(

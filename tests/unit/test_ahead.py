@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from pytest_dockerbin import ahead as module
 from pytest_dockerbin.activity import Deferred, Lines
 from pytest_dockerbin.ahead import Ahead
 
@@ -129,6 +130,30 @@ def test_a_stop_is_seen_by_what_runs_and_nothing_more_begins(gate):
     assert began == []
     assert not ahead.is_pending("a")
     assert not ahead.is_pending("b")
+
+
+def test_a_task_that_is_given_twice_is_done_once():
+    ahead = Ahead(1)
+    began = []
+    ahead.start([("a", lambda: began.append("first")), ("a", lambda: began.append("second"))])
+    ahead.start([("a", lambda: began.append("third"))])
+    ahead.wait("a", PATIENCE)
+    ahead.finish()
+    assert began == ["first"]
+
+
+def test_one_that_does_not_give_up_is_left_behind_and_still_told_to_stop(gate, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    ahead = Ahead(1)
+    inside = threading.Event()
+    ahead.start([("a", lambda: inside.set() or gate.wait(PATIENCE))])
+    assert inside.wait(PATIENCE)
+    ahead.stop()
+    assert ahead.stopped
+    assert ahead.is_pending("a")
+    gate.set()
+    ahead.finish()
+    assert not ahead.is_pending("a")
 
 
 def test_no_thread_is_left_when_there_is_nothing_more_to_do():

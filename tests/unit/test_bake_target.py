@@ -294,3 +294,14 @@ def test_a_linked_target_is_built_for_the_platform_that_bake_takes(folder, own, 
     (linked,) = found.spec("app", {}).linked
     assert isinstance(linked, Linked)
     assert linked.platform_for("linux/arm64") == expected
+
+
+def test_what_bake_can_t_do_with_linked_targets_is_refused(folder):
+    (folder / "files.tar").touch()
+    linked = {"contexts": {"b": "target:base"}}
+    found = targets(folder, app=linked, base={"context": "files.tar"})
+    with pytest.raises(SettingsError, match="a build with linked targets needs folders or URLs"):
+        found.spec("app", {})
+    found = targets(folder, app=linked, base={"context": "app"})
+    with pytest.raises(SettingsError, match="a build with linked targets can't have one"):
+        found.spec("app", {"cgroup_parent": "a.slice"})

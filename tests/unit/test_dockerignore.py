@@ -90,6 +90,12 @@ def test_go_s_regular_expressions_show_through_as_they_do_in_buildkit(text, excl
     assert sorted(name for name in TREE if rules.excludes(name)) == sorted(excluded)
 
 
+def test_a_control_character_may_be_escaped():
+    rules = IgnoreRules.parse(r"a\tb*")
+    assert rules.excludes("a\tbc")
+    assert not rules.excludes("atbc")
+
+
 REFUSED = [
     "!",
     "!/",
@@ -97,6 +103,7 @@ REFUSED = [
     "a[^",
     "[e-e-]",
     "[]a]",
+    "[[:alpha:]",
     "a\\",
     r"\yub",
     r"\8*",

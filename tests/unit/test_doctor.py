@@ -12,7 +12,7 @@ from elf import ARM64, elf, header
 
 from pytest_dockerbin.__main__ import main
 from pytest_dockerbin.buildx import inventory
-from pytest_dockerbin.doctor import command
+from pytest_dockerbin.doctor import command, examination
 from pytest_dockerbin.doctor.examination import examine, read_words
 from pytest_dockerbin.doctor.findings import find
 from pytest_dockerbin.doctor.report import as_lines
@@ -616,6 +616,34 @@ def test_a_platform_with_a_handler_is_shown(tmp_path, binfmt):
     assert found.platforms[0].requested
 
 
+def test_a_handler_of_no_known_format_is_of_no_platform(tmp_path, binfmt):
+    (binfmt / "python").write_text(
+        "enabled\ninterpreter /bin/sh\nflags: \noffset 0\nmagic 23212f\n"
+    )
+    found, _ = examined(tmp_path, binfmt)
+    assert "python" in [handler.name for handler in found.binfmt.handlers]
+    shown = [str(ability.platform) for ability in found.platforms]
+    assert shown == list(dict.fromkeys([HOST, "linux/arm64"]))
+
+
+@pytest.mark.parametrize(
+    ("machine", "level"),
+    [("linux/arm64", None), ("linux/amd64/v1", "v1"), ("linux/amd64/v3", "v3")],
+)
+def test_only_amd64_has_levels_of_its_processor(monkeypatch, machine, level):
+    host = Platform.parse(machine)
+    levels = [f"v{number}" for number in range(1, int((level or "v0")[1:]) + 1)]
+    fits = property(
+        lambda self: (
+            self.architecture == host.architecture
+            and (self.variant is None or self.variant in levels)
+        )
+    )
+    monkeypatch.setattr(Platform, "host", lambda: Platform(host.os, host.architecture, None))
+    monkeypatch.setattr(Platform, "fits_host", fits)
+    assert examination._host().cpu_level == level
+
+
 # -- on the screen ---------------------------------------------------------------------------------
 
 
@@ -634,6 +662,12 @@ def test_interpreters_in_one_folder_are_named_without_it(tmp_path, binfmt):
     lines = as_lines(examined(tmp_path, binfmt, HOST)[0], [], width=80)
     assert "interpreters in /nowhere/" in lines
     assert [line.split()[-3] for line in lines if "(not there)" in line] == ["other", "qemu"]
+
+
+def test_without_handlers_their_folder_is_named(tmp_path, binfmt):
+    (binfmt / "qemu-arm64").unlink()
+    lines = as_lines(examined(tmp_path, binfmt, HOST)[0], [], width=80)
+    assert f"no handlers in {binfmt}" in lines
 
 
 def test_words_of_strangers_do_not_reach_the_terminal_as_they_are(run, docker):

@@ -205,6 +205,10 @@ def test_a_hostile_number_of_headers_is_not_followed_for_long():
     assert len(reads) < 1100
 
 
+def test_a_universal_file_of_objects_is_no_program_and_no_library():
+    assert read(make.universal(make.macho(), make.macho(kind=1))) is None
+
+
 def test_a_hostile_length_is_not_read_whole():
     sizes = []
 

@@ -585,11 +585,14 @@ def test_a_terminal_escape_in_a_loader_s_name_does_not_reach_the_message(tree):
 @pytest.fixture
 def gauge(tmp_path, monkeypatch):
     """A gauge, and a way to say how many blocks of 1 MiB its disk has left."""
-    left = {"blocks": 1000}
+    left = {"blocks": 1000, "files": 10**6}
 
     def statvfs(_):
         return SimpleNamespace(
-            f_bavail=left["blocks"], f_bfree=left["blocks"], f_frsize=2**20, f_ffree=10**6
+            f_bavail=left["blocks"],
+            f_bfree=left["blocks"],
+            f_frsize=2**20,
+            f_ffree=left["files"],
         )
 
     monkeypatch.setattr("os.statvfs", statvfs)
@@ -633,3 +636,45 @@ def test_a_full_disk_explains_a_failed_export_and_no_failed_step(gauge, tmp_path
         "folder: --dockerbin-cache-dir=DIR"
     )
     assert step.hint == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        (Limits(size=10), "more than 10 bytes"),
+        (Limits(files=3), "more than 3 files"),
+        (Limits(), ""),
+    ],
+)
+def test_an_export_is_counted_once_the_disk_tells_that_much_was_written(gauge, tree, limits, most):
+    _, left = gauge
+    measure = Gauge(tree, AMD64, limits)
+    for name in "abcd":
+        put(tree / name, b"text")
+    measure.check()  # by others, or not yet on the disk
+    left["blocks"] -= 100
+    left["files"] -= 100
+    if not most:
+        measure.check()
+        return
+    with pytest.raises(ArtifactError) as caught:
+        measure.check()
+    assert most in caught.value.summary
+
+
+def test_a_disk_on_which_others_write_ends_no_small_export(gauge, tree):
+    _, left = gauge
+    measure = Gauge(tree, AMD64, Limits(size=10, files=3))
+    put(tree / "a", b"text")
+    left["blocks"] -= 100
+    measure.check()
+
+
+def test_nothing_is_measured_where_the_system_tells_no_free_space(tree, monkeypatch):
+    monkeypatch.delattr("os.statvfs")
+    measure = Gauge(tree, AMD64, Limits(size=10))
+    put(tree / "a", b"text" * 10)
+    measure.check()
+    error = BuildError("build failed: error from receiver: context canceled")
+    measure.explain(error)
+    assert error.hint is None

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -366,6 +367,26 @@ def test_a_dockerfile_outside_its_folder_has_no_digest(context, tmp_path):
     assert "Dockerfile" in why_not(context)
 
 
+def test_an_archive_that_can_t_be_read_has_no_digest(context, monkeypatch):
+    archive = context.parent / "files.tar"
+    archive.write_bytes(b"tar")
+    spec = BuildSpec(context=archive, dockerfile="Dockerfile")
+    assert inputs_digest(spec) is not None
+    archive.unlink()
+    archive.symlink_to(archive)
+    with pytest.raises(CannotFingerprintError, match=r"files.tar' can't be read: "):
+        fingerprint_inputs(spec)
+
+
+def test_a_link_is_followed_however_its_path_is_written(context):
+    (context / "Dockerfile").rename(context / "real")
+    (context / "Dockerfile").symlink_to("./sub//../real")
+    before = digest(context)
+    (context / "real").write_text("FROM other\n")
+    assert digest(context) != before
+    assert digest(context, dockerfile=context / "real")
+
+
 def test_a_file_that_shrinks_or_grows_while_it_is_read_has_no_digest(context, monkeypatch):
     real = os.fstat
 
@@ -384,6 +405,17 @@ def test_a_file_that_a_pipe_takes_the_place_of_has_no_digest_and_stops_nobody(co
     try:
         with pytest.raises(CannotFingerprintError, match="changed"):
             fingerprint._file_record(descriptor, "pipe", "pipe", frozenset())
+    finally:
+        os.close(descriptor)
+
+
+def test_a_folder_that_took_another_entry_s_place_has_no_digest(context):
+    listed = SimpleNamespace(name="sub", is_file=lambda **_: False, is_symlink=lambda: False)
+    walk = fingerprint._Walk(IgnoreRules.parse(""), frozenset(), frozenset())
+    descriptor = os.open(context, os.O_RDONLY)
+    try:
+        with pytest.raises(CannotFingerprintError, match="'sub' is of a kind that can't be sent"):
+            walk._send_entry(descriptor, listed, "sub")
     finally:
         os.close(descriptor)
 

@@ -122,6 +122,10 @@ def test_paths_are_words_and_values_too(tmp_path):
     assert result.stdout == f"{tmp_path} {tmp_path}/x\n"
 
 
+def test_words_may_have_any_letters():
+    assert binary().run("-c", 'echo "$A $0"', "漢", env={"A": "ä"}).stdout == "ä 漢\n"
+
+
 @pytest.mark.parametrize("data", [b"x", bytearray(b"x"), memoryview(b"x"), "x"])
 def test_any_bytes_are_input(data):
     assert binary("/bin/cat").run(input=data).stdout == "x"

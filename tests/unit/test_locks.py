@@ -10,7 +10,7 @@ import pytest
 from pytest_dockerbin import locks
 from pytest_dockerbin.activity import Lines, Silence
 from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
-from pytest_dockerbin.locks import Waiting, file_lock, hold, is_held
+from pytest_dockerbin.locks import Waiting, file_lock, hold, hold_one, is_held
 
 PROCESSES = multiprocessing.get_context("spawn")
 
@@ -116,3 +116,38 @@ def test_a_stop_ends_the_wait(held):
     path, _ = held
     with pytest.raises(StoppedError, match="being stopped"):
         wait(path, stopped=lambda: True)
+
+
+def test_one_of_several_is_waited_for_until_it_is_free(tmp_path):
+    paths = [tmp_path / "1.lock", tmp_path / "2.lock"]
+    first, second = map(file_lock, paths)
+    first.acquire()
+    second.acquire()
+
+    def still_goes_on():
+        second.release()
+        return False
+
+    with hold_one(paths, "it", Waiting(stopped=still_goes_on)):
+        assert is_held(paths[1])
+    assert not is_held(paths[1])
+    first.release()
+
+
+def test_a_stop_ends_the_wait_for_one_of_several(tmp_path):
+    path = tmp_path / "1.lock"
+    waiting = hold_one([path], "it", Waiting(stopped=lambda: True))
+    with (
+        hold(path, "it", Waiting()),
+        pytest.raises(StoppedError, match="being stopped"),
+        waiting,
+    ):
+        raise AssertionError("there are two holders")
+
+
+def test_where_there_can_be_no_locks_none_is_waited_for(tmp_path):
+    (tmp_path / "file").touch()
+    done = []
+    with hold_one([tmp_path / "file" / "1.lock"], "it", Waiting()):
+        done.append("it")
+    assert done

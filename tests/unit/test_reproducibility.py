@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import elf as make
 import pytest
+from linked import Linked
 
 from pytest_dockerbin.export import seal
 from pytest_dockerbin.platforms import Platform
@@ -55,6 +56,12 @@ def test_equal_exports_do_not_differ(build):
             {"a": b"\xff" * 20 + b"\1"},
             f"a: from byte 0x14: b'{FULL}\\x00' / b'{FULL}\\x01'",
         ),
+        (
+            {"a": (make.pe() + b"\0", 0o755)},
+            {"a": (make.pe() + b"\1", 0o755)},
+            r"""a: from byte 0x98: b'%s\xf0\x00"\x00\x00' / b'%s\xf0\x00"\x00\x01'"""
+            % (r"\x00" * 4, r"\x00" * 4),
+        ),
         ({"a": b"\xff\xfe"}, {"a": b"\xff"}, r"a: from byte 0x1: b'\xff\xfe' / b'\xff'"),
     ],
 )
@@ -71,3 +78,14 @@ def test_a_difference_far_into_a_large_file_is_found(build):
     two[299_000] = 0
     (line,) = differences(build(a=bytes(one)), build(a=bytes(two)))
     assert line.startswith(f"a: from byte {299_000:#x}: ")
+
+
+def test_a_difference_of_programs_is_told_with_the_section_that_it_is_in(build):
+    one = bytes(Linked(debug=True))
+    (told,) = differences(build(a=one), build(a=one.replace(b"debug", b"degub")))
+    assert told.startswith("a: section .debug_info, 0x2 bytes into it: b'")
+
+
+def test_a_program_whose_sections_can_t_be_read_is_told_by_its_bytes(build):
+    one, two = b"\x7fELF" + b"\xff" * 9 + b"1", b"\x7fELF" + b"\xff" * 9 + b"2"
+    assert differences(build(a=one), build(a=two)) == [f"a: from byte 0xd: b'{FULL}1' / b'{FULL}2'"]

@@ -227,3 +227,9 @@ def test_a_platform_is_known_by_its_folder(text):
 @pytest.mark.parametrize("name", ["bin", "linux", "amd64", "linux_x86_64", "Linux_amd64", ".git"])
 def test_other_folders_are_of_no_platform(name):
     assert platform_of(name) is None
+
+
+def test_an_index_of_an_unknown_platform_is_told_in_one_line():
+    text = Index((part(),)).write().replace('"linux/amd64"', '"linux/no such"')
+    with pytest.raises(ValueError, match=r"platform .*'linux/no such'"):
+        Index.read(text)

@@ -289,6 +289,26 @@ def test_settings_that_exclude_one_another_are_refused_in_one_line(context, sett
     assert "\n" not in str(caught.value)
 
 
+def test_a_context_that_is_neither_a_folder_nor_a_file_is_refused(context):
+    os.mkfifo(context / "pipe")
+    with pytest.raises(SettingsError, match=r"context: '.*/pipe' is neither a folder nor a file"):
+        spec_of(read(base=context, context="pipe"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"build_args": {"A": 1}},
+        {"ssh": {"git": "agent.sock"}},
+        {"attests": ["type=provenance,mode=max", "type=sbom"]},
+        {"provenance": "mode=min,version=v1"},
+    ],
+)
+def test_what_was_read_is_read_again_as_it_is(given):
+    once = read(**given)
+    assert read(base=Path("/elsewhere"), **once) == once
+
+
 @pytest.mark.parametrize(
     ("settings", "attests"),
     [
