@@ -10,6 +10,7 @@ from pytest_dockerbin.reproducibility import Export, differences
 
 AMD64 = Platform.parse("linux/amd64")
 FULL = r"\xff" * 8
+NULLS = r"\x00" * 4
 
 
 @pytest.fixture
@@ -59,8 +60,7 @@ def test_equal_exports_do_not_differ(build):
         (
             {"a": (make.pe() + b"\0", 0o755)},
             {"a": (make.pe() + b"\1", 0o755)},
-            r"""a: from byte 0x98: b'%s\xf0\x00"\x00\x00' / b'%s\xf0\x00"\x00\x01'"""
-            % (r"\x00" * 4, r"\x00" * 4),
+            rf"""a: from byte 0x98: b'{NULLS}\xf0\x00"\x00\x00' / b'{NULLS}\xf0\x00"\x00\x01'""",
         ),
         ({"a": b"\xff\xfe"}, {"a": b"\xff"}, r"a: from byte 0x1: b'\xff\xfe' / b'\xff'"),
     ],
