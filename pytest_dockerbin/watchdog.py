@@ -37,7 +37,7 @@ class Watchdog:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._family: str | None = None
-        if hasattr(os, "register_at_fork"):
+        if hasattr(os, "register_at_fork"):  # coverage: always on Linux
             os.register_at_fork(after_in_child=self._forget)
 
     @contextmanager
@@ -86,7 +86,7 @@ class Watchdog:
                 self._process.stdin.write(line)
                 self._process.stdin.flush()
 
-    def _forget(self) -> None:
+    def _forget(self) -> None:  # coverage: forked
         """Drop a forked child's copy of the pipe: it would hold the watchdog back."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()

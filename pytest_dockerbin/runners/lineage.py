@@ -52,14 +52,14 @@ def family() -> int:
     return _family
 
 
-def _renew() -> None:
+def _renew() -> None:  # coverage: forked
     """Give a forked process a number of its own: else it would end its parent's programs."""
     global _family, _lock  # noqa: PLW0603
     _family = 0
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # coverage: always on Linux
     os.register_at_fork(after_in_child=_renew)
 
 
@@ -101,7 +101,7 @@ class marked:  # noqa: N801 (used as a word of `with`)
         mark = family() << _RUN_BITS | _runs
         try:
             self._limit(resource.RLIMIT_CORE, 0)
-            if sys.platform == "linux":
+            if sys.platform == "linux":  # coverage: always on Linux
                 self._limit(_RLIMIT_LOCKS, mark)
         except BaseException:
             self.__exit__()

@@ -296,7 +296,7 @@ class _Streams:
             os.set_blocking(process.stdin.fileno(), False)
             self._add(process.stdin, None, select.POLLOUT)
         self._end = process.open_end()
-        if self._end is not None:
+        if self._end is not None:  # coverage: always on Linux
             self._poll.register(self._end, select.POLLIN)
 
     def _add(self, pipe: IO[bytes], capture: Capture | None, events: int) -> None:
@@ -324,7 +324,7 @@ class _Streams:
         return True
 
     def _has_ended(self, ready: list[tuple[int, int]]) -> bool:
-        if self._end is None:
+        if self._end is None:  # coverage: not Linux
             return self._process.returncode is not None
         if not any(descriptor == self._end for descriptor, _ in ready):
             return False
@@ -336,7 +336,7 @@ class _Streams:
         for pipe, _ in self._open.values():
             pipe.close()
         self._open.clear()
-        if self._end is not None:
+        if self._end is not None:  # coverage: always on Linux
             os.close(self._end)
 
     def _move(self, descriptor: int) -> None:

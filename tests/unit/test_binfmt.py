@@ -8,7 +8,9 @@ import sys
 import pytest
 from elf import ARM, ARM64, header
 
+from pytest_dockerbin.runners import binfmt
 from pytest_dockerbin.runners.binfmt import BINFMT_MISC, read_registered
+from pytest_dockerbin.runners.proof import ProofError
 
 S390X, PPC64, MIPS, SPARC = 22, 21, 8, 2
 
@@ -97,6 +99,16 @@ def test_whether_it_is_switched_on_at_all_is_told(folder, state):
 def test_where_it_is_not_mounted_there_is_nothing(tmp_path):
     found = read_registered(tmp_path, tmp_path / "not-there")
     assert (found.enabled, found.handlers) == (None, ())
+
+
+def test_of_an_emulator_that_can_t_be_asked_the_version_is_unknown(folder, monkeypatch):
+    def fails(*_):
+        raise ProofError("Exec format error")
+
+    register(folder, "a", first_20(ARM64))
+    monkeypatch.setattr(binfmt, "output_of", fails)
+    (handler,) = read_registered(folder.parent, folder).handlers
+    assert (handler.architecture, handler.enabled, handler.version) == ("arm64", True, None)
 
 
 @pytest.mark.skipif(not (BINFMT_MISC / "status").exists(), reason="binfmt_misc is not mounted")

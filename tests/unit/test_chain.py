@@ -18,7 +18,7 @@ from pytest_dockerbin.runner_spec import RunnerSpec
 from pytest_dockerbin.runners import chain, qemu
 from pytest_dockerbin.runners.chain import Decision, decide
 from pytest_dockerbin.runners.containers import Containers
-from pytest_dockerbin.runners.proof import write_tiny
+from pytest_dockerbin.runners.proof import ProofError, write_tiny
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux programs")
 
@@ -336,6 +336,29 @@ def test_a_model_that_a_test_asks_for_needs_qemu_also_for_native_programs(tmp_pa
     decision = decided(tmp_path, platform=HOST, model="good-cpu")
     assert decision.prefix == (str(emulator), "-L", "/", "-cpu", "good-cpu")
     assert (decision.name, decision.emulated, decision.cpu) == ("qemu", True, "good-cpu")
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("native", "this host's own processor is no good-cpu"),
+        ("env -i", "a CPU model needs qemu"),
+    ],
+)
+def test_a_runner_without_cpu_models_says_so(tmp_path, spec, why):
+    error = failure(tmp_path, spec, platform=HOST, model="good-cpu")
+    assert why in str(error)
+
+
+def test_where_nothing_may_be_executed_the_folder_is_told(tmp_path, monkeypatch):
+    def refused(_):
+        raise ProofError("Permission denied")
+
+    monkeypatch.setattr(chain, "is_noexec", lambda _: True)
+    monkeypatch.setattr(chain, "emulator_of", refused)
+    error = failure(tmp_path, "native", platform=HOST)
+    assert "is mounted noexec" in error.summary
+    assert error.hint == "name another folder: --dockerbin-cache-dir=DIR"
 
 
 def test_a_model_wins_over_the_one_of_the_setting(tmp_path, path):

@@ -30,7 +30,8 @@ from programs import (
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.results import Command
+from pytest_dockerbin.results import Command, Sysroot
+from pytest_dockerbin.runners import proof, refusal
 from pytest_dockerbin.runners.host import HostRunner
 from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.proof import ProofError, prove, write_tiny
@@ -257,6 +258,37 @@ def test_what_the_system_refuses_otherwise_is_raised(tmp_path):
     error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     with pytest.raises(OSError, match="memory"):
         why_not_started(Command(program=tmp_path / "x", platform=ARM64, env={}), (), error)
+
+
+def test_an_emulator_without_the_x_bit_is_named(tmp_path):
+    emulator = written(tmp_path, b"#!/bin/sh\n", "qemu")
+    emulator.chmod(0o644)
+    with pytest.raises(PermissionError) as caught:
+        binary(written(tmp_path, tiny_program(ARM64, 42)), str(emulator)).run()
+    assert caught.value.filename == str(emulator)
+
+
+def test_a_program_that_can_t_be_read_may_be_executed(tmp_path, monkeypatch):
+    """Root can read everything, so that no real file would do."""
+
+    def closed(_):
+        raise PermissionError
+
+    path = written(tmp_path, tiny_program(HOST, 42))
+    monkeypatch.setattr(refusal, "_header", closed)
+    assert binary(path, emulated=False, platform=HOST).run().returncode == 42
+
+
+def test_the_sysroot_of_a_program_is_named_last_to_an_emulator(tmp_path):
+    runner = HostRunner(name="qemu", timeout=1, timeout_factor=1, prefix=("qemu", "-L", "/"))
+    found = runner.with_sysroot(Sysroot(tmp_path, "lib/ld.so"))
+    assert found.prefix == ("qemu", "-L", "/", "-L", str(tmp_path))
+
+
+def test_a_tiny_program_that_does_not_end_proves_nothing(monkeypatch):
+    monkeypatch.setattr(proof, "_PATIENCE", 0.01)
+    with pytest.raises(ProofError, match="a tiny program did not end within 0 s"):
+        prove(("sleep", "600"))
 
 
 # -- another architecture than the platform's -----------------------------------------------------

@@ -272,6 +272,8 @@ def test_a_file_that_is_read_often_is_read_anew_and_may_be_missing(tmp_path):
         assert other.fileno() == often._descriptor
         assert often.read() == b"another"
     os.close(often._descriptor)
+    assert often.read() == b"another"  # nothing has the number
+    os.close(often._descriptor)
 
 
 def test_our_own_limits_are_as_before():

@@ -43,6 +43,21 @@ def test_a_port_is_found_by_its_process_only():
     assert listening.ports_of(lambda: [os.getpid()], port) == set()
 
 
+@needs_proc
+def test_a_kernel_without_ipv6_has_ports_all_the_same(monkeypatch):
+    real = open
+
+    def without(name, *args, **given):
+        if name == "/proc/net/tcp6":
+            raise FileNotFoundError(name)
+        return real(name, *args, **given)
+
+    monkeypatch.setattr("builtins.open", without)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listening.ports_of(lambda: [os.getpid()], port) == {port}
+
+
 def test_elsewhere_a_port_is_connected_to(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     with socket.create_server(("127.0.0.1", 0)) as server:

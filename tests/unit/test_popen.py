@@ -65,6 +65,19 @@ def test_communicate_gives_input_and_returns_both_streams():
     assert program.returncode == program.poll() == program.wait() == 3
 
 
+def test_communicate_without_input_ends_the_input():
+    program = shell("cat; echo end", stdin=subprocess.PIPE)
+    assert program.communicate(timeout=10) == ("end\n", "")
+
+
+def test_what_keeps_the_output_of_a_program_that_ended_is_ended():
+    program = shell("sleep 600 & echo $!; exit 3")
+    with pytest.raises(RunError, match="ended with exit code 3"):
+        program.wait_for_line("ready")
+    assert program.stdout.readline().strip().isdigit()
+    assert program.stdout.read() == ""  # or this would wait for it
+
+
 def test_communicate_returns_what_was_not_read_yet():
     program = shell("echo one; echo two")
     assert program.stdout.readline() == "one\n"
