@@ -115,7 +115,8 @@ def build(
             defaults["BUILDX_GIT_INFO"] = "false"  # 163 ms of a cached build become 137
         began = False
         lost: str | None = None
-        for last_try in (False, True):
+        last_try = False
+        while True:
             log = BuildLog(lambda line: print(line, file=log_file), redact)
             attempt = Attempt(
                 platform=platform,
@@ -151,6 +152,7 @@ def build(
             log_file.write(f"-- the daemon was lost ({lost}); once more\n")
             shutil.rmtree(dest, ignore_errors=True)
             _wait_for_daemon(spec.builder, watch)
+            last_try = True
         return Built(
             seconds=time.monotonic() - started,
             steps=len(log.steps),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TURN = 0.2  # seconds between looks at what else could end the build
 _PATIENCE = 2.0  # seconds that docker gets to tell the daemon, so that all is over after 3
+_LAST_WORDS = 5.0  # seconds until its output is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,17 +159,13 @@ def _process(
         yield process, pieces
     finally:
         _end(process)
-        reader.join(timeout=5)
-        if not reader.is_alive():  # else closing would wait for what escaped and keeps it open
-            process.stdout.close()
+        reader.join(_LAST_WORDS)  # and no longer: what escaped may keep the output open
 
 
 def _read(stream: IO[str], pieces: queue.Queue[str | None]) -> None:
-    try:
+    with stream:  # closed by who reads: anybody else would wait for what keeps it open
         for line in stream:
             pieces.put(line)
-    except ValueError:  # closed while reading: the process was ended by us
-        pass
     pieces.put(None)
 
 

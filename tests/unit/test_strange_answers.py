@@ -129,3 +129,12 @@ def test_bake_without_buildx_is_told_as_that(docker, bake_file, monkeypatch):
     docker(bake=("", "ERROR: whatever", 1))
     with pytest.raises(EngineError, match="buildx"):
         print_definition((bake_file,), None)
+
+
+def test_a_builder_without_buildx_is_not_unknown(docker, monkeypatch):
+    monkeypatch.setitem(
+        VERSION, "buildx version", ("", "docker: unknown command: docker buildx", 1)
+    )
+    docker(buildx_inspect=("", "docker: unknown command: docker buildx", 1))
+    with pytest.raises(EngineError, match="buildx"):
+        find_builder("x")
