@@ -191,6 +191,20 @@ def test_a_link_is_run_by_its_own_name_and_measured_by_what_it_leads_to(tree, na
     assert binary.sha256 == artifact.binaries["bin/busybox"].sha256
 
 
+def test_the_only_program_without_the_x_bit_is_named_among_scripts_and_links(tree):
+    tree.put("tool", make.elf())
+    tree.put("script", b"#!/bin/sh\n", 0o755)
+    tree.link("notes", "script")
+    with pytest.raises(ArtifactError, match="'tool'"):
+        tree.artifact().binary()
+
+
+def test_what_no_builder_returned_can_t_be_built_again(tree):
+    tree.program("hello")
+    with pytest.raises(ValueError, match="no builder returned"):
+        tree.artifact().assert_reproducible()
+
+
 # -- the digest -----------------------------------------------------------------------------------
 
 

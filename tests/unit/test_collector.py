@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -219,3 +219,11 @@ def test_platforms_are_in_the_order_in_which_they_were_asked_for(arrived):
     assert [build.platform for build in report.builds] == wanted
     assert report.missing == (("no linux/arm64", 1), ("no linux/386", 1))
     assert [column.platform for column in Grid.of(report).columns] == wanted
+
+
+def test_of_a_build_on_another_machine_there_are_no_files():
+    build = replace(BuildReport.begun("key", ARM, "Dockerfile", ()), result="/nowhere/result")
+    collector = Collector()
+    collector.take_build(build)
+    (told,) = collector.report().builds
+    assert told.files == ()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dockerbin import entries as entries_module
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.locks import Waiting
 from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
@@ -381,6 +382,21 @@ def test_there_may_be_nothing_to_discard(entries, root):
     entries.discard(OTHER)
     assert keys(entries) == [KEY]
     assert nothing_in_between(root)
+
+
+def test_what_nobody_can_tell_to_be_finished_is_left(entries, root, monkeypatch):
+    half = root / "staging" / f"{OTHER}.1.0123abcd"
+    half.mkdir(parents=True)
+
+    def unknown(_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(entries_module, "is_held", unknown)
+    entries.sweep()
+    assert half.is_dir()
+    monkeypatch.undo()
+    entries.sweep()
+    assert not half.exists()
 
 
 @pytest.fixture

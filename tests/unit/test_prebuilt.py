@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import elf as make
 import pytest
 
+from pytest_dockerbin import prebuilt
+from pytest_dockerbin import session as session_module
 from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import (
     ArtifactError,
     NotPrebuiltError,
     SettingsError,
+    StoreError,
     WrongPlatformError,
 )
 from pytest_dockerbin.manifest import FileRecord
@@ -347,3 +353,77 @@ def test_auto_is_every_platform_that_is_there_and_runs_here(folder, tmp_path, mo
     with builder(folder, tmp_path) as session:
         assert Platform.host() in session.auto_platforms()
         assert set(session.auto_platforms()) <= {AMD64, ARM64}
+
+
+def test_nothing_that_is_prebuilt_is_built_again(folder, tmp_path):
+    with builder(folder, tmp_path) as session:
+        artifact = session.build(SPEC, ARM64)
+        with pytest.raises(NotPrebuiltError) as caught:
+            artifact.assert_reproducible()
+    assert caught.value.summary == (
+        "assert_reproducible builds, and with --dockerbin-prebuilt nothing is built"
+    )
+
+
+def test_a_disk_that_fails_while_it_is_copied_is_told(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Prebuilt, "copy", full)
+    with builder(folder, tmp_path) as session, pytest.raises(StoreError, match="No space left"):
+        session.build(SPEC, ARM64)
+
+
+def test_what_another_process_mended_meanwhile_is_left_as_it_is(folder, tmp_path, monkeypatch):
+    with builder(folder, tmp_path) as session:
+        program = session.build(SPEC, ARM64).binary().path
+        program.write_text("changed by a test")
+        real, asked = session_module.changed, []
+
+        def changed(tree, stamps):
+            asked.append(tree)
+            if len(asked) == 2:  # under the lock
+                program.write_text("mended by another process")
+                return []
+            return real(tree, stamps)
+
+        monkeypatch.setattr(session_module, "changed", changed)
+        session.mend(ARM64)
+        assert len(asked) == 2
+        assert program.read_text() == "mended by another process"
+
+
+def test_what_a_thread_builds_is_told_in_the_thread_of_the_builder(folder, tmp_path):
+    warned = []
+    with builder(folder, tmp_path) as session:
+        session._warnings.append("careful")
+        session._warn = warned.append
+        thread = threading.Thread(target=lambda: session.build(SPEC, ARM64))
+        thread.start()
+        thread.join()
+        assert warned == []
+        session.build(SPEC, ARM64)
+        assert warned == ["careful"]
+
+
+def test_a_file_that_can_t_be_read_is_named(folder, copied, monkeypatch):
+    real = os.open
+
+    def closed(path, *args, **given):
+        if str(path).endswith("share/text"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *args, **given)
+
+    monkeypatch.setattr(os, "open", closed)
+    with pytest.raises(ArtifactError, match="'linux_amd64/share/text' can't be read: Permission"):
+        copied()
+
+
+def test_links_in_a_circle_have_no_sum(folder):
+    records = {
+        name: FileRecord(name=name, size=0, sha256="", mode=0o777, link=target)
+        for name, target in {"a": "b", "b": "a"}.items()
+    }
+    found = SimpleNamespace(records=records, sums={})
+    place = next(kind for kind in vars(prebuilt).values() if hasattr(kind, "_digest_behind"))
+    assert place._digest_behind(found, "a") is None

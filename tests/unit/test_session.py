@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
 from pytest_dockerbin import Builder, Hooks, Platform, Settings, build_spec
-from pytest_dockerbin.errors import CacheMissError, SettingsError, StoreError
+from pytest_dockerbin.entries import Entries
+from pytest_dockerbin.errors import (
+    CacheMissError,
+    EngineError,
+    SettingsError,
+    StoppedError,
+    StoreError,
+)
+from pytest_dockerbin.maker import Maker
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.store import SessionStore
 
@@ -46,3 +55,69 @@ def test_what_another_platform_can_t_have_is_no_error_of_the_one_asked_for(
             builder.build(spec, "linux/amd64", others=[Platform.parse("linux/arm64")])
         with pytest.raises(SettingsError, match="not for arm64"):
             builder.build(spec, "linux/arm64")
+
+
+def test_without_docker_the_second_build_is_told_at_once(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with Builder(Settings(cache_dir=tmp_path / "cache")) as builder:
+        with pytest.raises(EngineError, match="docker"):
+            builder.build(spec, "linux/amd64")
+        monkeypatch.setattr(Maker, "make", None)  # nothing is tried any more
+        with pytest.raises(EngineError, match="docker"):
+            builder.build(spec, "linux/arm64")
+
+
+def test_a_wait_that_is_given_up_is_the_build_s_error(spec, tmp_path, monkeypatch):
+    def stopped(*_, what, **__):
+        raise StoppedError.while_waiting(what)
+
+    monkeypatch.setattr(SessionStore, "once", stopped)
+    with (
+        Builder(Settings(cache_dir=tmp_path / "cache")) as builder,
+        pytest.raises(StoppedError, match="linux/amd64"),
+    ):
+        builder.build(spec, "linux/amd64")
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A docker whose builds export a file."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "docker"
+    script.write_text(
+        "#!/bin/sh\n"
+        "for word; do case $word in --output=*) dest=${word#*dest=};; esac; done\n"
+        'mkdir "$dest" && echo text > "$dest/text"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return script
+
+
+@pytest.mark.parametrize(
+    "error", [NotImplementedError("no locks here"), OSError(errno.ENOLCK, "No locks available")]
+)
+def test_where_there_are_no_locks_a_build_is_not_stored(spec, docker, tmp_path, monkeypatch, error):
+    def no_locks(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Entries, "lock", no_locks)
+    settings, warned = Settings(cache_dir=tmp_path / "cache", cache=CacheMode.REUSE), []
+    with Builder(settings, warn=warned.append) as builder:
+        assert builder.build(spec, "linux/amd64").build.source == "built"
+    assert [line.partition(":")[0] for line in warned] == [
+        "results can't be stored in the cache folder"
+    ]
+
+
+def test_a_file_system_that_fails_during_a_build_is_told(spec, docker, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Maker, "_build_into", fails)
+    with (
+        Builder(Settings(cache_dir=tmp_path / "cache")) as builder,
+        pytest.raises(StoreError, match="Input/output error"),
+    ):
+        builder.build(spec, "linux/amd64")

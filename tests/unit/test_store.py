@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_dockerbin import store as store_module
 from pytest_dockerbin.errors import StoppedError, StoreError, UntrustedStoreError
 from pytest_dockerbin.store import (
     SessionStore,
@@ -590,3 +591,8 @@ def test_a_store_survives_being_deleted_by_hand(store, root):
     store.close()
     shutil.rmtree(root)
     SessionStore(root, "session").close()
+
+
+def test_a_folder_that_went_meanwhile_is_not_an_empty_one(tmp_path):
+    assert not store_module._is_empty(tmp_path / "gone")
+    assert store_module._is_empty(tmp_path)
