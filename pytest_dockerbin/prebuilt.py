@@ -139,7 +139,12 @@ class Prebuilt:
             ) from None
 
     def _platform_folders(self) -> dict[str, Platform]:
-        names = sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+        try:
+            with os.scandir(self._folder) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir())
+        except OSError as error:  # it was there when the session began
+            why = f"can't be read: {error.strerror}"
+            raise ArtifactError.not_as_written(self._folder, ".", why) from None
         return {name: platform for name in names if (platform := platform_of(name))}
 
     def _find(self, build: BuildName, platform: Platform) -> tuple[str, tuple[FileRecord, ...]]:

@@ -55,3 +55,26 @@ def test_a_hook_with_an_argument_that_there_is_not_is_refused_by_pytest(pytester
     result = pytester.runpytest_subprocess()
     assert result.ret != 0
     result.stderr.fnmatch_lines(["*Argument(s) {'nonsense'} are declared in the hookimpl*"])
+
+
+def test_causes_are_not_counted_where_errors_are_not_shown(pytester):
+    pytester.makeconftest("def pytest_dockerbin_configure_build(): raise KeyError('x')")
+    result = pytester.runpytest("--tb=no")
+    result.assert_outcomes(errors=2)
+    result.stdout.no_fnmatch_line("*more error*")
+
+
+@pytest.mark.parametrize("word", ["false", "no", "0"])
+def test_checks_of_an_export_can_be_switched_off_in_the_ini_file(pytester, word):
+    pytester.makeini(f"[pytest]\ndockerbin_verify = {word}\n")
+    pytester.makeconftest("def pytest_dockerbin_configure_build(spec): raise KeyError(spec.verify)")
+    pytester.runpytest().stdout.fnmatch_lines(
+        ["dockerbin: the hook configure_build failed: KeyError: False"]
+    )
+
+
+def test_a_plan_is_told_although_a_hook_fails(pytester):
+    pytester.makeconftest("def pytest_dockerbin_configure_build(): raise KeyError('x')")
+    result = pytester.runpytest("--dockerbin-cache=reuse")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["dockerbin: 1 build x 1 platform: 1 to build"])

@@ -245,3 +245,28 @@ def test_a_build_with_a_secret_sees_what_a_fixture_sets_first(project, monkeypat
     result = project.runpytest_subprocess("--dockerbin-platforms=linux/amd64")
     result.assert_outcomes(passed=1)
     assert calls(project) == 1
+
+
+def test_tests_may_run_in_another_order_than_they_stand_in(project):
+    project.makeconftest(
+        """
+        def pytest_runtestloop(session):
+            for item in reversed(session.items):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            return True
+        """
+    )
+    project.makepyfile(
+        WAITING
+        + """
+touch("go-amd64"), touch("go-arm64")
+
+def test_text(dockerbin):
+    pass
+
+def test_plain():
+    pass
+"""
+    )
+    project.runpytest_subprocess(PLATFORMS).assert_outcomes(passed=3)
+    assert calls(project) == 2

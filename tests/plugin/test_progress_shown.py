@@ -350,3 +350,42 @@ def test_the_plan_tells_how_many_builds_there_are(project):
     )
     result = project.runpytest_subprocess(PLATFORMS)
     assert "dockerbin: 2 builds x 2 platforms, 3 in all" in result.outlines
+
+
+def test_a_reporter_of_somebody_else_s_is_left_to_write_lines(project):
+    project.makeconftest(
+        """
+        import pytest
+
+        class Mine(pytest.TerminalReporter):
+            pass
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_configure(config):
+            plugins = config.pluginmanager
+            plugins.unregister(plugins.get_plugin("terminalreporter"))
+            plugins.register(Mine(config), "terminalreporter")
+        """
+    )
+    result = project.runpytest_subprocess(PLATFORMS)
+    result.assert_outcomes(passed=4)
+    assert in_order(ours(result.outlines)[2:6]) == WHILE
+
+
+def test_pytest_rich_s_console_writes_our_lines_where_it_stands_for_the_reporter(project):
+    project.makeconftest(
+        """
+        class Rich:
+            console = property(lambda self: self)
+
+            def print(self, line, **_):
+                with open("rich.txt", "a") as file:
+                    file.write(line + "\\n")
+
+        def pytest_configure(config):
+            config.pluginmanager.register(Rich(), "rich-terminal-reporter")
+        """
+    )
+    project.runpytest_subprocess(PLATFORMS, "-p", "no:terminal")
+    lines = (project.path / "rich.txt").read_text().splitlines()
+    assert [line for line in in_order(ours(lines)) if ": 1 build" not in line][-4:] == WHILE

@@ -60,6 +60,14 @@ def test_a_bad_option_is_one_line_and_exit_code_4(pytester, argument, message):
             ),
         ),
         (
+            "PYTEST_DOCKERBIN_CACHE",
+            "reus",
+            (
+                "ERROR: dockerbin: PYTEST_DOCKERBIN_CACHE: unknown value 'reus'; "
+                "did you mean 'reuse'?"
+            ),
+        ),
+        (
             "PYTEST_DOCKERBIN_PLATFORMS",
             "arm65",
             (

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.runners.tiny import tiny_program
 
 
 @pytest.fixture(autouse=True)
@@ -298,3 +299,44 @@ def test_a_folder_that_can_t_be_written_does_not_change_the_exit_code(pytester, 
     )
     assert said(result).startswith("nothing written to dist: ")
     assert result.ret == pytest.ExitCode.OK
+
+
+# -- what is asked for ----------------------------------------------------------------------------
+
+
+def test_without_a_parameter_the_platform_is_the_first_that_auto_means(run):
+    result = run(
+        """
+        def test_it(request):
+            platform = request.getfixturevalue("dockerbin_platform")
+            assert platform == request.getfixturevalue("dockerbin").platform
+            assert str(platform) in ("linux/amd64", "linux/arm64")
+        """.replace("\n        ", "\n"),
+        platforms="auto",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_program_that_can_t_be_put_back_is_the_next_test_s_error(run, folder):
+    host = Platform.host()
+    program = folder / host.slug / "text"
+    program.write_bytes(tiny_program(host, 0))
+    program.chmod(0o755)
+    (folder / "SHA256SUMS").unlink()
+    result = run(
+        """
+        import shutil
+
+        def test_changes(dockerbin):
+            (dockerbin / "text").write_text("changed")
+            shutil.rmtree("prebuilt")
+
+        def test_next(dockerbin): pass
+        """.replace("\n        ", "\n"),
+        "--dockerbin-missing=fail",
+        platforms="native",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    why = "'.' can't be read: No such file or directory"
+    told = f"dockerbin: the prebuilt folder '{folder}' can't be used: {why}"
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_next*", told])

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import pytest
 from linked import Linked
 
+from pytest_dockerbin import sysroot as sysroot_module
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.errors import ArtifactError, EmptyExportError, SettingsError
 from pytest_dockerbin.manifest import BuildRecord, FileRecord, Manifest
@@ -208,3 +209,14 @@ def test_a_stage_that_is_not_there_is_named(stage):
     dockerfile = "# FROM x AS comment\nFROM debian AS build\nFROM scratch\n"
     with pytest.raises(SettingsError, match=f"sysroot_target: unknown stage '{stage}'"):
         find_stage(dockerfile, stage)
+
+
+def test_a_chain_of_libraries_is_followed_so_far_and_no_further(
+    tmp_path, program, spec, monkeypatch
+):
+    monkeypatch.setattr(sysroot_module, "_MOST_ROUNDS", 2)
+    files = {f"/lib/lib{n}.so": library(f"lib{n + 1}.so") for n in range(5)}
+    stage = Stage(tmp_path, **{LOADER: library(), **files})
+    with pytest.raises(ArtifactError, match=r"'runtime' has no lib2.so, which"):
+        export_sysroot(stage, spec, program("lib0.so"), AMD64, tree=tmp_path / "program")
+    assert len(stage.builds) == 2
