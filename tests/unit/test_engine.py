@@ -108,6 +108,14 @@ def test_the_empty_image_is_made_where_it_is_not_there(engine, asked):
     ]
 
 
+def test_an_image_that_is_not_there_is_pulled_for_the_platform(engine, asked):
+    engine.said["/containers/create"] = ([404, 201], {"Id": "1"})
+    engine.said["/images/host/app:latest/json"] = (200, {"Id": "2"})
+    create(asked, "host/app")
+    assert engine.calls[:2] == ["POST /containers/create", "POST /images/create"]
+    assert engine.calls[-1] == "POST /containers/create"
+
+
 def test_an_image_that_can_t_be_pulled_is_told_with_how_to_put_it_there(engine, asked):
     engine.said["/containers/create"] = (404, {})
     engine.said["/images/create"] = (500, {})
