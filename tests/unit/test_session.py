@@ -111,6 +111,26 @@ def test_where_there_are_no_locks_a_build_is_not_stored(spec, docker, tmp_path, 
     ]
 
 
+@pytest.mark.usefixtures("docker")
+def test_what_another_session_stored_while_this_one_waited_for_it_serves(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\n")
+    spec = build_spec(tmp_path / "app")
+    settings = Settings(cache_dir=tmp_path / "cache", cache=CacheMode.REUSE)
+    with Builder(settings) as builder:
+        assert builder.build(spec, "linux/amd64").build.source == "built"
+    real, looks = Maker._reuse, []
+
+    def stored_after_the_first_look(*args):
+        looks.append(args)
+        return real(*args) if len(looks) > 1 else None
+
+    monkeypatch.setattr(Maker, "_reuse", stored_after_the_first_look)
+    with Builder(settings) as builder:
+        assert builder.build(spec, "linux/amd64").build.source == "reused"
+    assert len(looks) == 2
+
+
 def test_a_file_system_that_fails_during_a_build_is_told(spec, docker, tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(errno.EIO, "Input/output error")
