@@ -270,3 +270,28 @@ def test_plain():
     )
     project.runpytest_subprocess(PLATFORMS).assert_outcomes(passed=3)
     assert calls(project) == 2
+
+
+def test_what_can_t_begin_before_is_built_when_a_test_asks(project):
+    project.makeconftest(
+        """
+        from pytest_dockerbin.errors import StoreError
+        from pytest_dockerbin.session import Builder
+
+        def begin(*_):
+            raise StoreError("the disk fails")
+
+        Builder.begin = begin
+        """
+    )
+    project.makepyfile(
+        WAITING
+        + """
+touch("go-amd64"), touch("go-arm64")
+
+def test_text(dockerbin):
+    pass
+"""
+    )
+    project.runpytest_subprocess(PLATFORMS).assert_outcomes(passed=2)
+    assert calls(project) == 2
