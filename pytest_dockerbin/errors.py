@@ -577,6 +577,15 @@ class StoreError(DockerbinError):
         )
 
     @classmethod
+    def no_watchdog(cls, error: OSError) -> Self:
+        """The process that ends what a killed session leaves could not be started."""
+        return cls(
+            "the process that ends the builds of a killed session can't be started: "
+            f"{error.strerror or error}, {error.filename!r}",
+            hint="the system refused it: it may be out of processes or memory; try again",
+        )
+
+    @classmethod
     def full_disk(cls, platform: str, folder: Path, free: int) -> Self:
         """The disk of ``folder`` has only ``free`` bytes left while something is exported to it."""
         return cls(

@@ -109,14 +109,19 @@ class Watchdog:
 
 def _start() -> subprocess.Popen[bytes]:
     # isolated and without site: it starts in 10 ms and no setting of the user's can stop it
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        close_fds=True,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=True,
+        )
+    except OSError as error:
+        from pytest_dockerbin.errors import StoreError  # noqa: PLC0415 (the watchdog has no site)
+
+        raise StoreError.no_watchdog(error) from error
 
 
 # -- in the watching process -----------------------------------------------------------------------

@@ -109,7 +109,11 @@ def test_a_killed_session_leaves_no_docker_client(
     for turn in range(times(50 if stubborn else 10)):
         docker.forget()
         run = project.start("--dockerbin-cache=reuse", *([] if target == "pytest" else ["-n1"]))
-        wait_until(lambda: any("child" in call for call in docker.calls()), "the build begins")
+        wait_until(
+            lambda run=run: run.poll() is not None or any("child" in c for c in docker.calls()),
+            "the build begins",
+        )
+        assert run.poll() is None, project.end(run)
         time.sleep(random.Random(turn).uniform(0, 0.2))
         began = frozenset(docker.living())
         victims = project.processes(run)

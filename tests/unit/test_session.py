@@ -141,3 +141,15 @@ def test_a_file_system_that_fails_during_a_build_is_told(spec, docker, tmp_path,
         pytest.raises(StoreError, match="Input/output error"),
     ):
         builder.build(spec, "linux/amd64")
+
+
+def test_a_watchdog_that_can_t_be_started_is_named(spec, tmp_path, monkeypatch):
+    """Nothing is built that would outlive a killed session; and the export is not to blame."""
+
+    def fail(words, **_):
+        raise OSError(errno.EFAULT, "Bad address", words[0])
+
+    monkeypatch.setattr("pytest_dockerbin.watchdog.subprocess.Popen", fail)
+    refused = pytest.raises(StoreError, match="killed session can't be started: Bad address, '/")
+    with Builder(Settings(cache_dir=tmp_path / "cache")) as builder, refused:
+        builder.build(spec, "linux/amd64")
