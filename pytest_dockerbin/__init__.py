@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.manifest import BuildRecord, FileRecord
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.results import Kind, RunningProgram, RunResult
+    from pytest_dockerbin.runner_spec import RunnerSpec
     from pytest_dockerbin.secret import Secret
     from pytest_dockerbin.session import Builder
     from pytest_dockerbin.settings import CacheMode, Settings
@@ -82,6 +83,7 @@ __all__ = [
     "Platform",
     "RunError",
     "RunResult",
+    "RunnerSpec",
     "RunningProgram",
     "Secret",
     "SecretError",
@@ -109,6 +111,7 @@ _HOMES = {
     "inspection.info": ("BinaryInfo", "SymbolVersion"),
     "platforms": ("Platform",),
     "results": ("Kind", "RunningProgram", "RunResult"),
+    "runner_spec": ("RunnerSpec",),
     "secret": ("Secret",),
     "session": ("Builder",),
     "settings": ("CacheMode", "Settings"),

@@ -249,6 +249,33 @@ def test_each_error_has_its_cause_and_cure():
         assert hasattr(pytest_dockerbin, name), f"{name} is not public"
 
 
+def test_each_public_name_is_in_the_reference():
+    """As code, so that it can be searched for."""
+    folder = pages.REPOSITORY / "docs/reference"
+    text = "\n".join(page.read_text() for page in sorted(folder.glob("*.md")))
+    code = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
+    assert sorted(set(pytest_dockerbin.__all__) - set(re.findall(r"\w+", " ".join(code)))) == []
+
+
+def test_configuration_has_each_option_and_ini_key(folder):
+    """As ``pytest --help`` lists them, with the types of the keys."""
+    said = folder.runpytest("--help").stdout.str()
+    page = (pages.REPOSITORY / "docs/reference/configuration.md").read_text()
+    of_session, of_builds = page.split("| name | ini type | value |")
+    options = re.findall(r"^\| \[`(--dockerbin-[\w-]+)", of_session, re.MULTILINE)
+    assert sorted(options) == sorted(re.findall(r"^  (--dockerbin-[\w-]+)", said, re.MULTILINE))
+    keys = {
+        name: kind or "string"
+        for name, kind in re.findall(
+            r"^\|.*`dockerbin_(\w+)`(?:\]\(#[\w-]+\))?(?: \((\w+)\))?", of_session, re.MULTILINE
+        )
+    }
+    for cell, types in re.findall(r"^\| ([^|]*`[^|]*) \| ([\w, ]+) \|", of_builds, re.MULTILINE):
+        names, kinds = re.findall(r"`(\w+)`", cell), types.split(", ")
+        keys |= dict(zip(names, kinds if len(kinds) > 1 else kinds * len(names), strict=True))
+    assert keys == dict(re.findall(r"^  dockerbin_(\w+) \((\w+)\):", said, re.MULTILINE))
+
+
 @pytest.mark.parametrize(
     "picture",
     sorted((pages.REPOSITORY / "docs/pictures").glob("*.svg")),

@@ -29,6 +29,7 @@ from pytest_dockerbin import (
     Kind,
     Lines,
     Platform,
+    RunnerSpec,
     RunningProgram,
     RunResult,
     Secret,
@@ -182,11 +183,20 @@ def verify(spec: BuildSpec, artifact: Artifact) -> None:
     assert artifact.binary().size < 1 << 20, spec.target
 
 
+def choose(platform: Platform, spec: RunnerSpec) -> RunnerSpec:
+    return RunnerSpec.parse("qemu") if platform.architecture == "arm64" else spec
+
+
 def script() -> None:
     try:
         spec = build_spec("app", target="bin")
-        settings = Settings(cache_dir=Path(".cache"), cache=CacheMode.REUSE)
-        hooks = Hooks(verify_artifact=verify)
+        settings = Settings(
+            cache_dir=Path(".cache"),
+            cache=CacheMode.REUSE,
+            runners=((Platform.parse("arm64"), RunnerSpec.parse("container")),),
+            builders=((None, "default"),),
+        )
+        hooks = Hooks(verify_artifact=verify, choose_runner=choose)
         with Builder(settings, activity=Lines(print), hooks=hooks) as builder:
             assert_type(builder.build(spec, "linux/arm64"), Artifact)
             assert_type(builder.build(spec, Platform.host()).binary().run().kind, Kind)

@@ -7,10 +7,11 @@ import os
 
 import pytest
 
-from pytest_dockerbin import Builder, Hooks, Platform, Settings, build_spec
+from pytest_dockerbin import Builder, Hooks, Platform, RunnerSpec, Settings, build_spec
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
     CacheMissError,
+    EmulatorError,
     EngineError,
     SettingsError,
     StoppedError,
@@ -55,6 +56,24 @@ def test_what_another_platform_can_t_have_is_no_error_of_the_one_asked_for(
             builder.build(spec, "linux/amd64", others=[Platform.parse("linux/arm64")])
         with pytest.raises(SettingsError, match="not for arm64"):
             builder.build(spec, "linux/arm64")
+
+
+def nothing_runs(platform, spec):
+    return RunnerSpec.parse("none")
+
+
+@pytest.mark.parametrize(
+    ("runners", "hooks"),
+    [(((None, RunnerSpec.parse("none")),), Hooks()), ((), Hooks(choose_runner=nothing_runs))],
+    ids=["settings", "hook"],
+)
+def test_a_script_says_what_runs_programs(runners, hooks, tmp_path):
+    settings = Settings(cache_dir=tmp_path / "cache", runners=runners)
+    with (
+        Builder(settings, hooks=hooks) as builder,
+        pytest.raises(EmulatorError, match="their runner is 'none'"),
+    ):
+        builder.runner(Platform.host())
 
 
 def test_without_docker_the_second_build_is_told_at_once(spec, tmp_path, monkeypatch):
