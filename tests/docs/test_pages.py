@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
+import itertools
 import json
 import os
+import pathlib
 import re
 import shlex
 from xml.etree import ElementTree as ET
@@ -247,6 +250,37 @@ def test_each_error_has_its_cause_and_cure():
         assert "**Cause:**" in section, name
         assert "**Cure:**" in section, name
         assert hasattr(pytest_dockerbin, name), f"{name} is not public"
+
+
+SAMPLES = {
+    "str": ["X"],
+    "str | None": ["X", None],
+    "int": [0],
+    "Path": [pathlib.Path("X")],
+    "Iterable[str]": [["X"]],
+}
+
+
+def first_lines(error):
+    """Yield the first line of each message that an error's named constructors make."""
+    for name, constructor in vars(error).items():
+        if isinstance(constructor, classmethod):
+            make = getattr(error, name)
+            kinds = [each.annotation for each in inspect.signature(make).parameters.values()]
+            for values in itertools.product(*map(SAMPLES.__getitem__, kinds)):
+                yield make(*values).summary
+
+
+@pytest.mark.parametrize("error", [errors.EngineError, errors.ArtifactError])
+def test_errors_are_found_by_their_first_lines(error):
+    """The table of an error's page has each, and no other."""
+    page = (pages.REPOSITORY / "docs/reference/errors.md").read_text()
+    table = page.split(f"\n## {error.__name__}\n")[1].split("|---|---|\n")[1].split("\n\n")[0]
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
+    forms = [re.sub(r"NAME|\\\.\\\.\\\.", ".*", re.escape(text.replace("`", ""))) for text in shown]
+    said = list(first_lines(error))
+    assert [line for line in said if not any(re.match(form, line) for form in forms)] == []
+    assert [form for form in forms if not any(re.match(form, line) for line in said)] == []
 
 
 def test_each_public_name_is_in_the_reference():
