@@ -58,7 +58,8 @@ class Notes:
         is_first, self._is_first = self._is_first, False
         return {
             "platform": text,
-            "name": item.nodeid.removesuffix(f"[{case}]"),
+            # pytest-xdist writes a test's group behind it: test_x[linux/arm64]@group
+            "name": item.nodeid.rpartition(f"[{case}]")[0] or item.nodeid,
             "case": case.removeprefix(text).removeprefix("-"),
             "runner": asdict(facts) if facts and is_new else None,
             "runs": [asdict(run) for run in runs],

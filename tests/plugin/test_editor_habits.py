@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -46,6 +47,29 @@ def test_ids_that_are_listed_choose_their_test(suite):
 def test_platforms_are_chosen_by_keywords(suite, expression, count):
     result = suite.runpytest("--collect-only", "-q", "-k", expression)
     assert len(collected(result)) == count
+
+
+GROUPED = """
+import pytest
+
+@pytest.mark.xdist_group("one")
+@pytest.mark.platform("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x")
+def test_x(dockerbin, worker_id):
+    with open("workers", "a") as file:
+        print(worker_id, file=file)
+"""
+
+
+@pytest.mark.skipif(
+    pytest.version_tuple >= (9, 2), reason="there pytest-xdist forgets groups: its issue 1386"
+)
+def test_a_group_of_xdist_stays_with_one_worker(built_project):
+    """Ids have slashes and brackets, and xdist writes the group behind them."""
+    built_project.makepyfile(test_it=GROUPED)
+    result = built_project.runpytest("-v", "-n2", "--dist=loadgroup")
+    result.assert_outcomes(passed=4)
+    assert len(set((built_project.path / "workers").read_text().split())) == 1
+    assert re.search(r"^test_it\.py::test_x( +ok){4}$", result.stdout.str(), re.MULTILINE)
 
 
 def test_the_one_that_failed_is_run_again(suite):
