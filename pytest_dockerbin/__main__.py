@@ -37,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with 2 when the command was not understood or could not be carried out, and
             one line on standard error that says why; with 0 after ``--help``.
     """
-    parser = _Parser(prog="python -m pytest_dockerbin", description=__doc__)
+    parser = _Parser(
+        prog="python -m pytest_dockerbin",
+        description="Look at what pytest-dockerbin builds and runs with, and at what it keeps.",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     doctor_command.add_to(commands)
     cache_command.add_to(commands)

@@ -104,7 +104,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "build-timeout": (
         "float",
         {"metavar": "S"},
-        "seconds that one platform's build may take (default: 1800)",
+        "seconds that a build of one platform may take (default: 1800)",
     ),
     "progress": (
         "string",
@@ -135,7 +135,7 @@ BUILD_SETTINGS = {
     "secrets": ("linelist", "secrets, one ID=env:NAME or ID=file:PATH a line"),
     "ssh": ("linelist", "ssh agents or keys, one ID or ID=PATH a line"),
     "network": ("string", "network of RUN steps: default, host or none"),
-    "add_hosts": ("linelist", "hosts that RUN steps know, one NAME=ADDRESS a line"),
+    "add_hosts": ("linelist", "hosts that RUN steps know, one NAME:ADDRESS a line"),
     "labels": ("linelist", "labels of an image, one NAME=VALUE a line"),
     "frontend": ("string", "builtin: the Dockerfile's # syntax= line is not followed"),
     "no_cache_filter": ("args", "stages that are built without BuildKit's cache"),

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shlex
+import tomllib
 from xml.etree import ElementTree as ET
 
 import pages
@@ -281,6 +282,16 @@ def test_errors_are_found_by_their_first_lines(error):
     said = list(first_lines(error))
     assert [line for line in said if not any(re.match(form, line) for form in forms)] == []
     assert [form for form in forms if not any(re.match(form, line) for line in said)] == []
+
+
+def test_the_readme_names_the_oldest_versions_that_are_tested():
+    project = tomllib.loads((pages.REPOSITORY / "pyproject.toml").read_text())["project"]
+    engine = (pages.REPOSITORY / "tools/engine/toolsets.py").read_text()
+    python = project["requires-python"].removeprefix(">=")
+    [own] = [each.removeprefix("pytest>=") for each in project["dependencies"] if "pytest>" in each]
+    docker = re.search(r'^FLOOR_VERSION = "(\d+\.\d+)\.', engine, re.MULTILINE)[1]
+    readme = (pages.REPOSITORY / "README.md").read_text()
+    assert f"needs Python {python}, pytest {own}, and Docker {docker} with buildx" in readme
 
 
 def test_each_public_name_is_in_the_reference():
