@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -28,9 +28,14 @@ from pytest_dockerbin.settings import (
 from pytest_dockerbin.shipping import check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_dockerbin.runner_spec import Runners
     from pytest_dockerbin.settings import Builders
 
+_T = TypeVar("_T")
+
+_DEFAULTS = Settings()
 
 # what pytest raises for an ini value that is not of its key's type; the first from pytest 9 on
 _UNREADABLE = (pytest.UsageError, TypeError, ValueError)
@@ -102,15 +107,15 @@ def read_session_settings(config: pytest.Config) -> Settings:
         no_cache=bool(config.getoption("dockerbin_no_cache")),
         prebuilt=_prebuilt(config),
         project=config.rootpath,
-        cache_max_size=read_size(*_quantity(config, "cache-max-size", "5 GiB")),
-        cache_max_age=read_age(*_quantity(config, "cache-max-age", "14 d")),
+        cache_max_size=_read(config, "cache-max-size", read_size, _DEFAULTS.cache_max_size),
+        cache_max_age=_read(config, "cache-max-age", read_age, _DEFAULTS.cache_max_age),
         builders=_builders(builder) if from_command_line else (),
         default_builders=_builders(_given_in_ini(config, "builder")),
         runners=_runners(config),
-        jobs=_jobs(config),
-        build_timeout=_seconds(config, "build-timeout", 1800.0),
-        run_timeout=_seconds(config, "run-timeout", 60.0),
-        emulation_factor=_seconds(config, "emulation-factor", 10.0),
+        jobs=_read(config, "jobs", _number, _DEFAULTS.jobs),
+        build_timeout=_read(config, "build-timeout", _positive, _DEFAULTS.build_timeout),
+        run_timeout=_read(config, "run-timeout", _positive, _DEFAULTS.run_timeout),
+        emulation_factor=_read(config, "emulation-factor", _positive, _DEFAULTS.emulation_factor),
     )
 
 
@@ -269,31 +274,27 @@ def _cache_mode(config: pytest.Config) -> CacheMode:
     return mode
 
 
-def _quantity(config: pytest.Config, name: str, default: str) -> tuple[str, str]:
-    """Return a number with a unit, not yet read, and where it was said."""
+def _read(config: pytest.Config, name: str, read: Callable[[Any, str], _T], default: _T) -> _T:
+    """Return what ``read`` makes of what was given, and of where; else the default."""
     found = _given(config, name)
-    return (str(found.value), found.source) if found else (default, "default")
+    return read(*found) if found else default
 
 
-def _jobs(config: pytest.Config) -> int:
-    found = _given(config, "jobs") or _Given(4, "default")
+def _number(value: str | int, where: str) -> int:
     try:
-        number = int(found.value)
+        number = int(value)
     except ValueError:
         number = -1
     if number < 0:
-        raise SettingsError(f"{found.source}: {found.value!r} is not a number of builds")
+        raise SettingsError(f"{where}: {value!r} is not a number of builds")
     return number
 
 
-def _seconds(config: pytest.Config, name: str, default: float) -> float:
-    found = _given(config, name)
-    if found is None:
-        return default
+def _positive(value: str | float, where: str) -> float:
     try:
-        number = float(found.value)
+        number = float(value)
     except ValueError:
         number = -1.0
     if not isfinite(number) or number <= 0:
-        raise SettingsError(f"{found.source}: {found.value!r} is not a positive number")
+        raise SettingsError(f"{where}: {value!r} is not a positive number")
     return number

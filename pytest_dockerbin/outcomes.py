@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import cause_of
 from pytest_dockerbin.settings import Missing, on_ci
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_dockerbin.errors import SettingsError
-    from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.settings import Selection
 
 
@@ -83,8 +83,6 @@ def skips(selection: Selection, platform: Platform) -> bool:
 
 
 def _named(words: tuple[str, ...]) -> set[str]:
-    from pytest_dockerbin.platforms import Platform  # noqa: PLC0415
-
     return {str(Platform.parse(word)) for word in words if word not in ("native", "auto")}
 
 

@@ -1,4 +1,4 @@
-"""The session's settings: how to build, whatever is built."""
+"""The session's settings: how to build and run, whatever is built, and for which platforms."""
 
 from __future__ import annotations
 
