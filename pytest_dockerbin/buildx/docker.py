@@ -1,4 +1,4 @@
-"""Finds the docker command, and asks it about builds and reads what it says of builders."""
+"""Finds the docker command, asks it about builds, and reads what it says of builders."""
 
 from __future__ import annotations
 
