@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.attestations import Statement
+    from pytest_dockerbin.buildx.process import Guard
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.hooks import Hooks
     from pytest_dockerbin.job import Job
@@ -48,8 +49,7 @@ class Maker:
         known: folders whose files were read before; None where nothing of that is to be trusted.
         problem: why the cache folder can't be used, if that is so.
         log_dir: the folder of build logs.
-        guard: given a build's process group, has it ended if this process is killed inside the
-            ``with`` block.
+        guard: has a build ended if this process is killed.
         stopped: tells whether the session is being stopped.
         waiting: how to wait for another session that builds the same.
         turn: gets what is built, and gives the right to run one of few builds.
@@ -67,7 +67,7 @@ class Maker:
     known: KnownInputs | None
     problem: StoreError | None
     log_dir: Path
-    guard: Callable[[int], AbstractContextManager[object]]
+    guard: Guard
     stopped: Callable[[], bool]
     waiting: Waiting
     turn: Callable[[str], AbstractContextManager[None]]

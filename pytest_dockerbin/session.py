@@ -123,7 +123,7 @@ class Builder:
             known=KnownInputs(_cache_root(self.settings) / VERSION) if entries else None,
             problem=problem,
             log_dir=self.store.path / "logs",
-            guard=self._watchdog.group,
+            guard=self._watchdog,
             stopped=self._stopped,
             waiting=self.store.waiting,
             turn=partial(self.store.turn, self.settings.jobs),

@@ -43,10 +43,14 @@ def kept(surroundings: Surroundings) -> Iterator[None]:
         _kept.reset(token)
 
 
-def variables() -> Mapping[str, str]:
-    """Return the environment's variables."""
+def variables() -> dict[str, str]:
+    """Return a copy of the environment's variables, for whatever is started to have as its own.
+
+    Without one, `subprocess` starts it with the C library's own: a background build and a test
+    that sets a variable at once made the kernel refuse one start in five (EFAULT).
+    """
     found = _kept.get()
-    return found.variables if found else os.environ
+    return dict(found.variables if found else os.environ)
 
 
 def folder() -> Path | None:

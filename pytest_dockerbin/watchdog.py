@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PATIENCE = 2.0  # seconds between asking a process group to end and forcing it
-_GROUP, _FOLDER, _FAMILY, _COMMAND = "group", "folder", "family", "command"
+_GROUP, _FOLDER, _FAMILY, _COMMAND, _START = "group", "folder", "family", "command", "start"
+_MARK = "PYTEST_DOCKERBIN_START"  # the environment variable of what is being started
 
 
 class Watchdog:
@@ -39,6 +40,18 @@ class Watchdog:
         self._family: str | None = None
         if hasattr(os, "register_at_fork"):  # coverage: always on Linux
             os.register_at_fork(after_in_child=self._forget)
+
+    @contextmanager
+    def start(self) -> Iterator[Mapping[str, str]]:
+        """Have what is started inside the ``with`` block ended if this process is killed there.
+
+        Between the start of a process and `group` it has no number yet that could be noted. It is
+        found by its environment, which must have the variables that the block gets: where there
+        is no /proc, as on macOS, that moment is left open.
+        """
+        mark = os.urandom(8).hex()
+        with self._noted(_START, mark):
+            yield {_MARK: mark}
 
     @contextmanager
     def group(self, number: int) -> Iterator[None]:
@@ -108,6 +121,9 @@ class Watchdog:
 
 
 def _start() -> subprocess.Popen[bytes]:
+    # not at the top: the watchdog has no site
+    from pytest_dockerbin.surroundings import variables  # noqa: PLC0415
+
     # isolated and without site: it starts in 10 ms and no setting of the user's can stop it
     try:
         return subprocess.Popen(
@@ -117,9 +133,10 @@ def _start() -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             close_fds=True,
+            env=variables(),
         )
     except OSError as error:
-        from pytest_dockerbin.errors import StoreError  # noqa: PLC0415 (the watchdog has no site)
+        from pytest_dockerbin.errors import StoreError  # noqa: PLC0415 (as above)
 
         raise StoreError.no_watchdog(error) from error
 
@@ -137,7 +154,11 @@ def _watch() -> None:  # coverage: no site
             noted[kind, what] = None
         else:
             noted.pop((kind, what), None)
-    _end_groups([int(what) for kind, what in noted if kind == _GROUP])
+    groups = [int(what) for kind, what in noted if kind == _GROUP]
+    for kind, what in noted:
+        if kind == _START:
+            groups += _groups_of(f"{_MARK}={what}".encode())
+    _end_groups(groups)
     for kind, what in noted:
         if kind == _FOLDER:
             _delete(what)
@@ -161,6 +182,17 @@ def _end_programs(family: int) -> None:  # coverage: no site
     from pytest_dockerbin.runners.lineage import end_family  # noqa: PLC0415
 
     end_family(family)
+
+
+def _groups_of(variable: bytes) -> set[int]:  # coverage: no site
+    """Return the process groups in which something has the variable."""
+    groups = set()
+    for pid in os.listdir("/proc") if os.path.isdir("/proc") else ():  # noqa: PTH112, PTH208
+        # others' processes, and those that just ended
+        with suppress(OSError, ValueError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            if variable in file.read().split(b"\0"):
+                groups.add(os.getpgid(int(pid)))
+    return groups
 
 
 def _end_groups(groups: list[int]) -> None:  # coverage: no site

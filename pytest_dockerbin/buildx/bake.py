@@ -11,6 +11,7 @@ from pytest_dockerbin.bake_target import PROBE, PROBE_VALUE
 from pytest_dockerbin.buildx.docker import buildx_words
 from pytest_dockerbin.buildx.inventory import missing_buildx
 from pytest_dockerbin.errors import SecretError, SettingsError
+from pytest_dockerbin.surroundings import variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,7 @@ def _bake(files: tuple[Path, ...], words: list[str]) -> subprocess.CompletedProc
     return subprocess.run(
         [*buildx_words(), "bake", *named, *words],
         cwd=files[0].parent,
+        env=variables(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",

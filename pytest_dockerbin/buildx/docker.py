@@ -124,7 +124,7 @@ def stage_names(build: list[str], stdin: Path | None) -> list[str] | None:
             capture_output=True,
             check=False,
             timeout=120,
-            env=dict(variables()),
+            env=variables(),
             cwd=folder(),
         )
     try:

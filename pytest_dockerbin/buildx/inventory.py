@@ -21,6 +21,7 @@ from pytest_dockerbin.buildx.docker import find_docker, listed_platforms
 from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import EngineError, SettingsError
 from pytest_dockerbin.manifest import ref_id
+from pytest_dockerbin.surroundings import variables
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
@@ -288,6 +289,7 @@ def _ask(*command: str) -> _Said:
     try:
         with subprocess.Popen(
             command,
+            env=variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pytest_dockerbin import surroundings
 from pytest_dockerbin.errors import EngineError
@@ -41,20 +41,41 @@ class Timeouts:
     silence: float = 600.0
 
 
+class Guard(Protocol):
+    """Ends a build if this process is killed: as `watchdog.Watchdog` does."""
+
+    def start(self) -> AbstractContextManager[Mapping[str, str]]:
+        """Have what is started inside the ``with`` block ended: it is to have these variables."""
+
+    def group(self, number: int, /) -> AbstractContextManager[object]:
+        """Have the process group ended if this process is killed inside the ``with`` block."""
+
+
+class Unguarded:
+    """For who runs a build with nobody to end it."""
+
+    def start(self) -> AbstractContextManager[Mapping[str, str]]:
+        """Do nothing."""
+        return nullcontext({})
+
+    def group(self, _number: int, /) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Who looks after a running build.
 
     Attributes:
-        guard: given the build's process group, has it ended if this process is killed inside the
-            ``with`` block.
+        guard: has it ended if this process is killed.
         stopped: tells whether the session is being stopped.
         check: raises when the build must not go on: this and ``stopped`` are asked several times a
             second.
         tell: gets the log, as often, to tell how far the build is.
     """
 
-    guard: Callable[[int], AbstractContextManager[object]] = nullcontext
+    guard: Guard = field(default_factory=Unguarded)
     stopped: Callable[[], bool] = bool
     check: Callable[[], object] = bool
     tell: Callable[[BuildLog], object] = bool
@@ -98,8 +119,11 @@ def follow(
     end, silent_end = now + timeouts.total, now + timeouts.silence
     next_look = now + _TURN
     ended = False
-    environment = {**(defaults or {}), **_environment(variables)}
-    with _process(command, environment, stdin) as (process, pieces), watch.guard(process.pid):
+    with ExitStack() as stack:
+        with watch.guard.start() as mark:
+            environment = {**(defaults or {}), **_environment(variables), **mark}
+            process, pieces = stack.enter_context(_process(command, environment, stdin))
+            stack.enter_context(watch.guard.group(process.pid))
         while True:
             now = time.monotonic()
             if now >= end:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import elf
 import pytest
@@ -154,6 +154,31 @@ def test_what_left_the_group_and_keeps_the_output_open_holds_nobody_up(tmp_path,
     finally:
         with suppress(ProcessLookupError):
             os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+def test_who_looks_after_a_command_knows_it_from_before_its_start_to_its_end(
+    tmp_path,
+):
+    told = []
+
+    class Guard:
+        @contextmanager
+        def start(self):
+            told.append("start")
+            yield {"MARK": "m1"}
+            told.append("started")
+
+        @contextmanager
+        def group(self, number):
+            self.number = number
+            told.append("group")
+            yield
+            told.append("ended")
+
+    guard, seen = Guard(), tmp_path / "seen"
+    assert followed(f'echo "$$ $MARK" > {seen}', Watch(guard=guard)) == 0
+    assert seen.read_text() == f"{guard.number} m1\n"
+    assert told == ["start", "group", "started", "ended"]
 
 
 def test_a_docker_command_that_can_t_be_started_is_told():
