@@ -143,6 +143,8 @@ class Artifact(os.PathLike[str]):
             raise ArtifactError.not_executable(
                 str(self.platform), file.name, file.mode, self._listing()
             )
+        if wanted is None and not self.binaries:
+            raise ArtifactError.no_program(str(self.platform), self._listing())
         raise ArtifactError.no_binary(str(self.platform), wanted, self._listing())
 
     def assert_reproducible(self) -> None:

@@ -197,7 +197,11 @@ def find_sources(spec: BuildSpec, said: Mapping[str, str] | None = None) -> None
         )
     if isinstance(dockerfile, Path) and not dockerfile.is_file():
         inside = Path(context) / dockerfile.name
-        hint = f"there is {str(inside)!r}" if inside.is_file() else None
+        hint = None
+        if inside.is_file():
+            hint = f"there is {str(inside)!r}"
+        elif not said:
+            hint = "the settings context and dockerfile say where it is"
         where = said.get("dockerfile") or said.get("context") or "dockerfile"
         raise SettingsError(f"{where}: there is no file {str(dockerfile)!r}", hint=hint)
 

@@ -485,6 +485,17 @@ class ArtifactError(DockerbinError):
         )
 
     @classmethod
+    def no_program(cls, platform: str, exported: Iterable[str]) -> Self:
+        """Nothing that was exported is a program, and no script was named."""
+        listing = "\n".join(f"  {line}" for line in exported)
+        return cls(
+            f"the export for {platform} holds no program",
+            hint="the last stage must hold one: COPY --from=...; a script has to be named: "
+            '@pytest.mark.dockerbin(binary="..."), or ini dockerbin_binary',
+            details=f"exported:\n{listing}",
+        )
+
+    @classmethod
     def no_binary(cls, platform: str, wanted: str | None, exported: Iterable[str]) -> Self:
         """The one executable could not be told."""
         listing = "\n".join(f"  {line}" for line in exported)

@@ -133,6 +133,18 @@ def test_a_mistake_is_one_line_that_says_where_it_is(pytester, source, message):
     result.stdout.no_fnmatch_line("*pytest_dockerbin/*.py:*")
 
 
+def test_where_nobody_said_where_the_dockerfile_is_the_hint_says_how(pytester):
+    (pytester.path / "Dockerfile").unlink()
+    pytester.makepyfile("def test_x(dockerbin): pass")
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(
+        [
+            "dockerbin: dockerfile: there is no file '*/Dockerfile'",
+            "hint:     the settings context and dockerfile say where it is",
+        ]
+    )
+
+
 def test_a_context_without_a_dockerfile_names_who_said_the_context(pytester):
     pytester.mkdir("app")
     pytester.makeini("[pytest]\ndockerbin_context = app\n")

@@ -131,23 +131,25 @@ def test_the_binary_that_the_setting_names_is_the_default(tree):
     assert artifact.binary("one").path.name == "one"
 
 
-@pytest.mark.parametrize(
-    ("files", "listing"),
-    [
-        (["README"], ["  README (0 bytes, mode 644)"]),
-        (
-            ["a", "b"],
-            ["  a (64 bytes, mode 755, program)", "  b (64 bytes, mode 755, program)"],
-        ),
-    ],
-)
-def test_none_or_several_programs_are_an_error_that_lists_what_was_exported(tree, files, listing):
-    for name in files:
-        tree.put(name) if name == "README" else tree.program(name)
+def test_several_programs_are_an_error_that_lists_what_was_exported(tree):
+    tree.program("a")
+    tree.program("b")
     with pytest.raises(ArtifactError, match="does not hold exactly one executable") as caught:
         tree.artifact().binary()
+    listing = ["  a (64 bytes, mode 755, program)", "  b (64 bytes, mode 755, program)"]
     assert caught.value.details.splitlines() == ["exported:", *listing]
     assert "dockerbin_binary" in caught.value.hint
+
+
+def test_where_no_program_is_none_can_be_named(tree):
+    """Only a script could be."""
+    tree.put("README")
+    tree.put("script", b"#!/bin/sh\n", 0o755)
+    with pytest.raises(ArtifactError, match="holds no program") as caught:
+        tree.artifact().binary()
+    listing = ["  README (0 bytes, mode 644)", "  script (10 bytes, mode 755)"]
+    assert caught.value.details.splitlines() == ["exported:", *listing]
+    assert caught.value.hint.startswith("the last stage must hold one")
 
 
 def test_a_name_that_was_not_exported_is_an_error_that_lists_what_was(tree):
