@@ -317,7 +317,7 @@ class Report:
         builds: in the order of platforms and titles.
         tests: in the order in which they ended.
         missing: reasons for which tests did not run, with the number of tests, as platforms are.
-        notes: further lines for a person.
+        notes: further lines for a person, such as that a prebuilt folder could not be checked.
     """
 
     started: float

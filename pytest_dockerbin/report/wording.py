@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ODD = re.compile(r"[^\n\t\x20-\x7e]")
 _MINUTE, _HOUR = 60, 3600
-_BUILT = {"built": "built", "rebuilt": "rebuilt"}
+_BUILT = ("built", "rebuilt")
 _EXITS = (
     "all passed",
     "tests failed",

@@ -38,6 +38,7 @@ class Collector:
         self._platforms: dict[str, PlatformReport] = {}
         self._missing: dict[str, list[str]] = {}
         self._order: list[str] = []
+        self._notes: list[str] = []
 
     def take_report(self, report: pytest.TestReport) -> None:
         """Take one phase of a test, as pytest reports it."""
@@ -69,6 +70,10 @@ class Collector:
             build = replace(known, names=names)
         self._builds[which, build.platform] = build
 
+    def take_note(self, line: str) -> None:
+        """Take a further line for a person, about all that was tested."""
+        self._notes.append(line)
+
     def report(self, exit_status: int = 0, *, files: bool = False) -> Report:
         """Return what is known by now.
 
@@ -98,6 +103,7 @@ class Collector:
             builds=tuple(map(_with_files, builds) if files else builds),
             tests=tuple(test.report() for test in self._tests.values()),
             missing=tuple((reason, count) for _, reason, count in missing),
+            notes=tuple(self._notes),
         )
 
 

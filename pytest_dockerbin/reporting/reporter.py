@@ -17,6 +17,7 @@ from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
+from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import OUTCOMES, BuildReport, run_from_json
 from pytest_dockerbin.reporting import tracing
@@ -232,13 +233,19 @@ class Reporter:
             self._collector.take_build(BuildReport.from_json(record))
 
     def pytest_sessionfinish(self) -> None:
-        """Hand what this worker built to the controller."""
-        builds = list(suite_of(self._config).builds.values())
+        """Hand what this worker built to the controller; note what nobody could check."""
+        suite = suite_of(self._config)
+        builds = list(suite.builds.values())
         output = getattr(self._config, "workeroutput", None)
         if output is not None:
             output["dockerbin"] = [build.to_json() for build in builds]
         for build in builds:
             self._collector.take_build(build)
+        folder = suite.settings.prebuilt
+        if folder and (builds or suite.workers_built) and not Prebuilt(folder).is_checked:
+            self._collector.take_note(
+                f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
+            )
         self._notes.close()
 
     # -- what is printed --------------------------------------------------------------------------
@@ -272,7 +279,7 @@ class Reporter:
         if self._is_silent():
             return
         self._write_matrix(terminalreporter, report)
-        lines = [*self._platform_lines(report), *self._prebuilt_lines(report)]
+        lines = [*self._platform_lines(report), *report.notes]
         missing = list(self._missing_lines(report))
         delivered = [self._delivery.line] if self._delivery and self._delivery.line else []
         if lines or missing or delivered:
@@ -317,15 +324,6 @@ class Reporter:
             suite = suite_of(self._config)
             platform = f"{each.platform} ({each.said})" if each.said else ""
             yield f"{platform or described(each.platform, suite)}: {tells}"
-
-    def _prebuilt_lines(self, report: Report) -> Iterator[str]:
-        folder = suite_of(self._config).settings.prebuilt
-        if not folder or not report.builds:
-            return
-        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (most sessions have none)
-
-        if not Prebuilt(folder).is_checked:
-            yield f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
 
     def _missing_lines(self, report: Report) -> Iterator[str]:
         for reason, count in report.missing:

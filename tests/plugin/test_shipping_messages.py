@@ -6,6 +6,7 @@ What is tested is a folder of two platforms with a text file each, so no docker 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,18 @@ def test_the_header_and_the_end_say_what_is_tested(pytester, run, folder):
     )
 
 
+@XDIST
+def test_that_nothing_could_be_compared_is_told_in_reports_too(pytester, run, folder, workers):
+    """And where there are sums, nothing is."""
+    told = f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
+    for notes in ([], [told]):
+        result = run("def test_it(dockerbin): pass", "--dockerbin-report=report.json", *workers)
+        result.assert_outcomes(passed=2)
+        assert json.loads((pytester.path / "report.json").read_text())["notes"] == notes
+        assert (told in result.outlines) is bool(notes)
+        (folder / "SHA256SUMS").unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(("ci", "outcome"), [("", "skipped"), ("1", "errors")])
 def test_a_platform_that_is_not_there_skips_or_fails(pytester, folder, monkeypatch, ci, outcome):
     monkeypatch.setenv("CI", ci)
@@ -155,7 +168,7 @@ def test_a_dynamic_program_s_sysroot_needs_a_build(pytester, folder):
     program = folder / host.slug / "hello"
     program.write_bytes(Path("/bin/true").read_bytes())
     program.chmod(0o755)
-    (folder / "SHA256SUMS").unlink()
+    (folder / "SHA256SUMS").unlink(missing_ok=True)
     pytester.makepyfile(
         """
         import pytest
@@ -194,7 +207,7 @@ def test_matrix(dockerbin_matrix):
 @XDIST
 def test_a_platform_that_did_not_pass_is_left_out(pytester, run, folder, workers):
     names = ["amd64", "arm64", "ppc64le", "riscv64", "s390x"]
-    (folder / "SHA256SUMS").unlink()
+    (folder / "SHA256SUMS").unlink(missing_ok=True)
     for name in names:
         (folder / f"linux_{name}").mkdir(exist_ok=True)
         (folder / f"linux_{name}" / "text").write_text(name)
@@ -322,7 +335,7 @@ def test_a_program_that_can_t_be_put_back_is_the_next_test_s_error(run, folder):
     program = folder / host.slug / "text"
     program.write_bytes(tiny_program(host, 0))
     program.chmod(0o755)
-    (folder / "SHA256SUMS").unlink()
+    (folder / "SHA256SUMS").unlink(missing_ok=True)
     result = run(
         """
         import shutil
