@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import PYTEST, Figure, own
-from benchmarks.suites import BY_HAND, DOCKERFILE, LIST, OURS, PLAIN, WHALES, Suites
+from benchmarks.suites import BY_HAND, DOCKERFILE, LIST, OURS, PLAIN, PLATFORMS, WHALES, Suites
 from benchmarks.timing import Sample, Series, in_process, in_turns, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from benchmarks.bench import Bench
 
@@ -306,20 +306,34 @@ def p11(bench: Bench) -> Iterator[Figure]:
         (project / name).write_text("\n".join(lines))
         return name
 
-    def one_after_the_other() -> Sample:
-        samples = [
-            bench.docker(project, f"--build-arg=NUMBER={number}", platforms="linux/amd64")()
-            for number in range(4)
-        ]
-        return Sample(sum(s.wall for s in samples), sum(s.cpu for s in samples), 0)
+    def one_after_the_other(calls: list[Callable[[], Sample]]) -> Callable[[], Sample]:
+        def all_of_them() -> Sample:
+            samples = [call() for call in calls]
+            return Sample(sum(s.wall for s in samples), sum(s.cpu for s in samples), 0)
+
+        return all_of_them
 
     series = bench.turns(
         empty=bench.empty(),
         ours=bench.pytest(project, several("test_4.py", 4), amd64),
-        docker=one_after_the_other,
+        docker=one_after_the_other(
+            [
+                bench.docker(project, f"--build-arg=NUMBER={number}", platforms="linux/amd64")
+                for number in range(4)
+            ]
+        ),
     )
     ratio = own(series, "ours") / series["docker"].wall
     yield Figure("P11", "own time of 4 builds / docker build 4 times", ratio, 0.30, series=series)
+    three = bench.suites.project("p11-platforms")
+    series = bench.turns(
+        empty=bench.empty(),
+        ours=bench.ours(three),
+        docker=one_after_the_other([bench.docker(three, platforms=each) for each in PLATFORMS]),
+    )
+    ratio = own(series, "ours") / series["docker"].wall
+    what = "own time of 3 platforms / docker build 3 times"
+    yield Figure("P11", what, ratio, 0.35, series=series)
     most = 40 if bench.quick else 100
     series = bench.turns(
         3,
