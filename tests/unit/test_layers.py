@@ -42,7 +42,17 @@ LAYERS = (
     | {"report.document", "report.html", "report.markdown", "report.svg"}
     | {"inspection", "inspection.info", "inspection.elf", "inspection.pe", "inspection.macho"},
     # one thing of the outside world each
-    {"store", "entries", "locks", "fingerprint", "engine", "export", "watchdog", "stamps"}
+    {
+        "store",
+        "entries",
+        "locks",
+        "fingerprint",
+        "engine",
+        "export",
+        "watchdog",
+        "watching",
+        "stamps",
+    }
     | {"folders", "known_inputs", "record", "prebuilt"}
     | {
         "buildx",
@@ -104,6 +114,7 @@ OUTSIDE = {
         "buildx.inventory",
         "buildx.process",
         "watchdog",
+        "watching",
         "artifact",
         "invocation",
         "runners.container",
@@ -185,7 +196,11 @@ def test_adapters_do_not_import_one_another(name):
     parts |= {"entries": {"locks", "folders", "record"}, "record": {"folders"}}
     parts |= {"engine": {"archive"}, "runners.containers": {"archive", "engine"}}
     parts |= {f"runners.{part}": {"engine"} for part in ("chain", "container")}
-    parts |= {"watchdog": {"runners.lineage"}, "runners.quarters": {"folders"}}
+    parts |= {
+        "watching": {"runners.lineage"},
+        "watchdog": {"watching"},
+        "runners.quarters": {"folders"},
+    }
     parts |= {"fingerprint": {"known_inputs"}}
     package = name.partition(".")[0]
     siblings = {other for other in ADAPTERS if other.startswith(f"{package}.")}
