@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.report.wording import many
 from pytest_dockerbin.selection import BuildMarks
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.tables import table
@@ -41,7 +42,7 @@ def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
         return None
     different = len({key for key, _ in builds})
     wide = len({platform for _, platform in builds})
-    words = f"{_count(different, 'build')} x {_count(wide, 'platform')}"
+    words = f"{many(different, 'build')} x {many(wide, 'platform')}"
     whole = "" if len(builds) == different * wide else f", {len(builds)} in all"
     return f"dockerbin: {words}{whole}{_stored(builds, suite)}"
 
@@ -55,10 +56,6 @@ def _stored(builds: Mapping[tuple[str, Platform], BuildSpec], suite: Suite) -> s
     rest = "missing" if mode is CacheMode.ONLY else "to build"
     counts = ((found, "cached"), (len(builds) - found, rest))
     return f": {', '.join(f'{count} {what}' for count, what in counts if count)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def spec_of(name: str, marks: BuildMarks, suite: Suite) -> BuildSpec | None:

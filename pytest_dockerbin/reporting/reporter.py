@@ -19,7 +19,8 @@ from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
-from pytest_dockerbin.report.model import OUTCOMES, BuildReport, run_from_json
+from pytest_dockerbin.report.model import BuildReport, run_from_json
+from pytest_dockerbin.report.wording import many, outcomes
 from pytest_dockerbin.reporting import tracing
 from pytest_dockerbin.reporting.between import Between
 from pytest_dockerbin.reporting.collector import Collector
@@ -319,22 +320,16 @@ class Reporter:
         for each in report.platforms:
             builds = [build for build in report.builds if build.platform == each.platform]
             counts = report.counts(each.platform)
-            words = [_counted(counts[name], name) for name in OUTCOMES if counts[name]]
-            tells = "; ".join(filter(None, [*map(_build_words, builds), ", ".join(words)]))
+            words = [*map(_build_words, builds), *([outcomes(counts)] if counts else [])]
             suite = suite_of(self._config)
             platform = f"{each.platform} ({each.said})" if each.said else ""
-            yield f"{platform or described(each.platform, suite)}: {tells}"
+            yield f"{platform or described(each.platform, suite)}: {'; '.join(words)}"
 
     def _missing_lines(self, report: Report) -> Iterator[str]:
         for reason, count in report.missing:
-            tests = "1 test" if count == 1 else f"{count} tests"
-            yield f"{tests} did NOT run: {reason.removeprefix('dockerbin: ')}"
+            yield f"{many(count, 'test')} did NOT run: {reason.removeprefix('dockerbin: ')}"
         if report.missing and suite_of(self._config).selection.missing is Missing.AUTO:
             yield "CI would fail here (--dockerbin-missing=fail)"
-
-
-def _counted(count: int, outcome: str) -> str:
-    return f"{count} {outcome}s" if outcome == "error" and count > 1 else f"{count} {outcome}"
 
 
 def _build_words(build: BuildReport) -> str:
