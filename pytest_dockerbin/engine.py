@@ -26,7 +26,7 @@ _PATIENCE = 60  # seconds for one answer
 def unreachable() -> str | None:
     """Return why the Docker Engine does not answer, in one line, or None when it does."""
     import docker  # noqa: PLC0415 (104-200 ms; only a failed build pays them)
-    from docker.errors import DockerException  # noqa: PLC0415
+    from docker.errors import APIError, DockerException  # noqa: PLC0415
 
     try:
         client = docker.from_env(timeout=10)
@@ -34,6 +34,8 @@ def unreachable() -> str | None:
             client.ping()
         finally:
             client.close()
+    except APIError as error:  # it answers, and refuses
+        return _at_its_place(_words_of(error))
     except DockerException as error:
         return _innermost(error)
     except OSError as error:  # requests' errors are OSErrors
@@ -249,5 +251,9 @@ def _innermost(error: BaseException) -> str:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return _at_its_place(text)
+
+
+def _at_its_place(text: str) -> str:
     where = os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT")
     return " ".join(f"{where}: {text}".split() if where else text.split())

@@ -91,7 +91,7 @@ def test_an_engine_that_answers_is_reachable(engine):
 
 @pytest.mark.parametrize(
     ("status", "why"),
-    [(500, "500 Server Error"), (None, "Remote end closed connection without response")],
+    [(500, "refused"), (None, "Remote end closed connection without response")],
 )
 def test_why_an_engine_is_not_reachable_is_told_with_its_address(engine, status, why):
     engine.said["/_ping"] = (status, {})
