@@ -60,11 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     try:
         used = options.anything_given(config)
-    except (
-        pytest.UsageError,
-        TypeError,
-        ValueError,
-    ):  # an ini key of another type: the suite says which
+    # an ini key of another type: the suite says which
+    except (pytest.UsageError, TypeError, ValueError):
         used = True
     if used:
         from pytest_dockerbin.errors import SettingsError  # noqa: PLC0415

@@ -81,6 +81,9 @@ class Builder:
         hooks: what others may change or check.
 
     Attributes:
+        settings: as given.
+        session: the session's name.
+        store: the session's folder.
         baking: what bake files say.
         runners: what runs the programs.
 

@@ -153,6 +153,7 @@ class SessionStore:
 
         Raises:
             StoppedError: the session was stopped while another process held the lock.
+            BuildTimeoutError: another process held it for too long.
         """
         with (
             hold(self.path / "locks" / f"{name}.lock", what, self.waiting, log=log),
