@@ -179,6 +179,10 @@ class Suite:
 
     def auto_platforms(self) -> tuple[Platform, ...]:
         """Return the platforms of the word ``auto``."""
+        return self._auto_platforms
+
+    @cached_property
+    def _auto_platforms(self) -> tuple[Platform, ...]:
         return self.builder.auto_platforms()
 
     def platform_of_test(self, given: object) -> Platform:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from pytest_dockerbin.errors import SettingsError
@@ -338,3 +341,19 @@ def test_a_test_that_parametrises_the_platform_itself_is_known(
         def test_func({arguments}): pass
     """)
     assert is_parametrised(item, "dockerbin_platform") is expected
+
+
+def test_nothing_of_a_session_is_kept_when_it_is_over():
+    """All its tests would be, up to the end of the process, which they make slow."""
+
+    class Suite:
+        def auto_platforms(self):
+            return (Platform.host(),)
+
+    suite = Suite()
+    selection = Selection(chosen=("auto",), source="--dockerbin-platforms")
+    assert choose([], selection, suite.auto_platforms).platforms == (Platform.host(),)
+    kept = weakref.ref(suite)
+    del suite
+    gc.collect()
+    assert kept() is None
