@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import PYTEST, Figure, own
-from benchmarks.suites import BY_HAND, DOCKERFILE, LIST, OURS, PLAIN, PLATFORMS, WHALES, Suites
+from benchmarks.suites import (
+    BY_HAND,
+    DOCKERFILE,
+    LIST,
+    OURS,
+    PLAIN,
+    PLATFORMS,
+    READ,
+    WHALES,
+    Suites,
+)
 from benchmarks.timing import Sample, Series, in_process, in_turns, run
 
 if TYPE_CHECKING:
@@ -150,8 +160,7 @@ def p6(bench: Bench) -> Iterator[Figure]:
     from pytest_dockerbin.known_inputs import KnownInputs  # noqa: PLC0415
 
     files = 2_000 if bench.quick else 50_000
-    dockerfile = "FROM scratch\nCOPY files /files\n"
-    project = bench.suites.project("p6", dockerfile=dockerfile)
+    project = bench.suites.project("p6", dockerfile=READ)
     Suites.fill(project, files)
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
     for command in ([*git, "init", "-q"], [*git, "add", "files"], [*git, "commit", "-qm", "x"]):
@@ -242,7 +251,7 @@ def p9(bench: Bench) -> Iterator[Figure]:
     nothing = "def test_nothing():\n    pass\n"
     empty = bench.suites.project("p9-empty", nothing)
     warm = bench.suites.project("p9")
-    files = bench.suites.project("p9-files", OURS, DOCKERFILE)
+    files = bench.suites.project("p9-files", "def test_it(dockerbin):\n    pass\n", READ)
     Suites.fill(files, 2_000 if bench.quick else 50_000)
     large = bench.suites.project(
         "p9-large", "def test_it(dockerbin):\n    pass\n", "FROM scratch\nCOPY files /\n"

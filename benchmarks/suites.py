@@ -17,6 +17,14 @@ ARG TARGETARCH
 COPY busybox-${TARGETARCH} /busybox
 """
 
+# all of its files are sent to BuildKit, and one is exported
+READ = """\
+FROM scratch AS all
+COPY files /files
+FROM scratch
+COPY --from=all /files/00000/0000000 /first
+"""
+
 OURS = """\
 def test_it_is_there(dockerbin):
     assert (dockerbin / "busybox").stat().st_size > 100_000
