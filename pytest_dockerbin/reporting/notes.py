@@ -33,6 +33,8 @@ class Notes:
         self._runs: list[RunReport] = []
         self._told: dict[str, PlatformReport | None] = {}
         self._is_first = True
+        self._item: pytest.Item | None = None
+        self._common: dict[str, Any] | None = None
         listen(self._hear)
 
     def close(self) -> None:
@@ -45,25 +47,45 @@ class Notes:
 
     def of(self, item: pytest.Item, suite: Suite) -> dict[str, Any] | None:
         """Return the note for a report that is made of ``item`` now; None if it is not ours."""
+        if item is not self._item:
+            self._item, self._common = item, self._of_all_reports(item)
+        if self._common is None:
+            return None
+        news: dict[str, Any] = {}
+        if self._runs:
+            news["runs"] = [asdict(run) for run in self._runs]
+            self._runs = []
+        platform = platform_of(item)
+        facts = suite.runner_facts(platform) if platform else None
+        text = self._common["platform"]
+        if facts is not None and self._told.get(text) is not facts:
+            news["runner"] = asdict(facts)
+        self._told[text] = facts
+        if self._is_first:
+            news["order"] = list(map(str, suite.asked))
+            self._is_first = False
+        return {**self._common, **news} if news else self._common
+
+    @staticmethod
+    def _of_all_reports(item: pytest.Item) -> dict[str, Any] | None:
+        """Return what the notes of a test have in common; most tell of nothing else.
+
+        Then they are one: in a session of 10,000 tests a note for each report took 4 % of the time.
+        """
         platform = platform_of(item)
         if platform is None and "dockerbin_matrix" not in getattr(item, "fixturenames", ()):
             return None
-        runs, self._runs = self._runs, []
         callspec = getattr(item, "callspec", None)
         case = callspec.id if callspec else ""
         text = str(platform) if platform else ""
-        facts = suite.runner_facts(platform) if platform else None
-        is_new = facts is not None and self._told.get(text) is not facts
-        self._told[text] = facts
-        is_first, self._is_first = self._is_first, False
         return {
             "platform": text,
             # pytest-xdist writes a test's group behind it: test_x[linux/arm64]@group
             "name": item.nodeid.rpartition(f"[{case}]")[0] or item.nodeid,
             "case": case.removeprefix(text).removeprefix("-"),
-            "runner": asdict(facts) if facts and is_new else None,
-            "runs": [asdict(run) for run in runs],
-            "order": list(map(str, suite.asked)) if is_first else None,
+            "runner": None,
+            "runs": [],
+            "order": None,
         }
 
 
