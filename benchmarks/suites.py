@@ -11,6 +11,9 @@ REPOSITORY = Path(__file__).parents[1]
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 LIST = ",".join(PLATFORMS)
 
+# pytest, too, would walk through a large context
+SETTINGS = "[pytest]\naddopts = -q -p no:cacheprovider\nnorecursedirs = files\n"
+
 DOCKERFILE = """\
 FROM scratch
 ARG TARGETARCH
@@ -129,7 +132,7 @@ class Suites:
         (project / "Dockerfile").write_text(dockerfile)
         # what the runs write into the folder is no input
         (project / ".dockerignore").write_text("*\n!busybox-*\n!files\n")
-        (project / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider\n")
+        (project / "pytest.ini").write_text(SETTINGS)
         (project / "test_it.py").write_text(tests)
         return project
 
@@ -137,7 +140,7 @@ class Suites:
         """Return a folder with a test that does nothing."""
         project = self._folder / "empty"
         project.mkdir()
-        (project / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider\n")
+        (project / "pytest.ini").write_text(SETTINGS)
         (project / "test_it.py").write_text("def test_nothing():\n    pass\n")
         return project
 
