@@ -13,6 +13,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,7 @@ from pytest_dockerbin import store as store_module
 from pytest_dockerbin.errors import StoppedError, StoreError, UntrustedStoreError
 from pytest_dockerbin.store import (
     SessionStore,
+    _others_may_rename_in,
     collect,
     default_root,
     has_store,
@@ -136,6 +138,39 @@ def test_the_user_s_own_group_may_write_above_and_all_where_only_owners_rename(
     if above.stat().st_gid != os.geteuid() and not permissions & stat.S_ISVTX:
         pytest.skip("this user's own group does not have the user's number")
     SessionStore(above / "cache", "session").close()
+
+
+@pytest.mark.parametrize(
+    ("group", "user", "of_folder", "may"),
+    [
+        (1000, 1000, 0, False),  # root's
+        (1000, 1000, 1000, False),  # the user's own, of which nobody else is
+        (1000, 1001, 1000, True),
+        (1000, 1000, 100, True),
+    ],
+)
+def test_whose_group_may_write_above(monkeypatch, group, user, of_folder, may):
+    monkeypatch.setattr(os, "getegid", lambda: group)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    facts = SimpleNamespace(st_mode=0o40775, st_gid=of_folder)
+    assert _others_may_rename_in(facts) is may
+
+
+def test_all_that_a_session_makes_is_private(root):
+    store = SessionStore(root, "20260101-ended")
+    store.once("build", lambda folder: (folder / "made").touch())
+    store.claim("cause-1")
+    with store.making("build", "a build") as staging:
+        assert mode(staging) == 0o700
+    folders = [root / "v1", *(path for path in store.path.iterdir() if path.is_dir())]
+    assert len(folders) > 5
+    assert {mode(path) for path in folders} == {0o700}
+    locks = list(root.rglob("*.lock"))
+    claims = [path for path in root.rglob("claims/*") if path.is_file()]
+    assert {mode(path) for path in locks + claims} == {0o600}
+    store.close()
+    collect(root)
+    assert mode(root / "v1" / "ended") == 0o700
 
 
 def test_an_empty_folder_that_others_may_write_to_is_made_private(root):
