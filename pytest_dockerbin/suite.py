@@ -192,7 +192,7 @@ class Suite:
                 return self.platform(given)
             except SettingsError as error:
                 raise SettingsError(f"dockerbin_platform: {error.summary}") from None
-        raise AssertionError  # pragma: no cover (an error has ended the test)
+        raise AssertionError  # coverage: for types (an error has ended the test)
 
     def platform(self, given: object) -> Platform:
         """Return a platform from a parameter.
@@ -311,7 +311,7 @@ class Suite:
         except UnavailableError as error:
             with self._outcomes(wanted):
                 raise error from None
-        raise AssertionError  # pragma: no cover (the block above always raises)
+        raise AssertionError  # coverage: for types (the block above always raises)
 
     def named(
         self,

@@ -142,7 +142,7 @@ class HostProgram:
                     if found := wanted.search(line):
                         self._matched[name] = behind
                         return found
-        raise AssertionError  # pragma: no cover (the turns end by an error)
+        raise AssertionError  # coverage: for types (they end by an error)
 
     def wait_for_port(self, port: int | None = None, timeout: float = 10.0) -> int:  # noqa: D102
         __tracebackhide__ = True
@@ -153,7 +153,7 @@ class HostProgram:
         for _ in self._turns(timeout, f"nothing listened on {what}"):
             if ports := self._process.ports(port):
                 return min(ports)
-        raise AssertionError  # pragma: no cover (the turns end by an error)
+        raise AssertionError  # coverage: for types (they end by an error)
 
     def _no_line(self, pattern: str) -> str:
         """Say that no line matched.
