@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.engine
@@ -126,8 +128,8 @@ def test_a_failing_platform_costs_only_its_own_tests(project):
             "dockerbin: 9 more errors have a cause that is told above",
         ]
     )
-    output = result.stdout.str()
-    assert output.count("  #4 no arm") + output.count("  #5 no arm") == 1
+    # BuildKit numbers steps by when it meets them
+    assert len(re.findall(r"^  #\d+ no arm$", result.stdout.str(), re.MULTILINE)) == 1
     assert len(project.builds()) == 3
 
 
