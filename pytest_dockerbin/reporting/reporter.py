@@ -100,8 +100,7 @@ class Reporter:
 
     def pytest_sessionstart(self) -> None:
         """Find the reporter, which is made after plugins are configured."""
-        if not self._config.pluginmanager.has_plugin(BETWEEN):
-            _register_between(self._config)
+        _register_between(self._config)
 
     # -- while tests run --------------------------------------------------------------------------
 

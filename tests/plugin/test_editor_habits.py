@@ -7,6 +7,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from pytest_dockerbin.session import Builder
+from pytest_dockerbin.suite import suite_of
+
 SUITE = """
 import pytest
 
@@ -166,3 +169,24 @@ def test_markers_are_explained_with_an_example(pytester):
     ]
     assert '"linux/arm64"' in ours[0]
     assert "build_args" in ours[1]
+
+
+def test_the_plugin_may_be_named_in_a_conftest_instead(suite):
+    """Then it is loaded later than pytest's own."""
+    suite.makeconftest('pytest_plugins = ["pytest_dockerbin.plugin"]')
+    options = ["--dockerbin-platforms=linux/amd64", "--dockerbin-report=report.json"]
+    result = suite.runpytest("-p", "no:dockerbin", "-p", "no:xdist", *options)
+    result.assert_outcomes(passed=2)
+    assert (suite.path / "report.json").is_file()
+
+
+def test_a_worker_stops_no_other_s_builds(suite, monkeypatch):
+    """Only the controller knows that the session is over."""
+    stopped = []
+    monkeypatch.setattr(Builder, "stop", lambda *_: stopped.append("session"))
+    config = suite.parseconfigure()
+    suite_of(config).stop_workers()
+    assert stopped == ["session"]
+    config.workerinput = {}
+    suite_of(config).stop_workers()
+    assert stopped == ["session"]

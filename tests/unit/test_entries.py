@@ -107,6 +107,22 @@ def nothing_in_between(root):
     return [*root.glob("staging/*"), *root.glob("trash/*")] == []
 
 
+def test_an_entry_that_vanishes_while_it_is_listed_is_left_out(entries, root, monkeypatch):
+    """As one that another process collects meanwhile."""
+    real = entries_module.subfolders
+
+    def vanishing(folder):
+        found = list(real(folder))
+        if folder_of(root) in found:
+            shutil.rmtree(folder_of(root))
+        return found
+
+    assert keys(entries) == [KEY]
+    monkeypatch.setattr(entries_module, "subfolders", vanishing)
+    assert keys(entries) == []
+    assert not folder_of(root).exists()
+
+
 # -- store and fetch -------------------------------------------------------------------------------
 
 
