@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.bench import PYTEST, Figure, own
 from benchmarks.suites import (
+    ANY,
     BY_HAND,
     DOCKERFILE,
     LIST,
+    NOTHING,
     OURS,
     PLAIN,
     PLATFORMS,
@@ -248,14 +250,11 @@ def p8(bench: Bench) -> Iterator[Figure]:
 
 def p9(bench: Bench) -> Iterator[Figure]:
     """Peak memory of pytest's own process: docker's client is what it is."""
-    nothing = "def test_nothing():\n    pass\n"
-    empty = bench.suites.project("p9-empty", nothing)
+    empty = bench.suites.project("p9-empty", NOTHING)
     warm = bench.suites.project("p9")
-    files = bench.suites.project("p9-files", "def test_it(dockerbin):\n    pass\n", READ)
+    files = bench.suites.project("p9-files", ANY, READ)
     Suites.fill(files, 2_000 if bench.quick else 50_000)
-    large = bench.suites.project(
-        "p9-large", "def test_it(dockerbin):\n    pass\n", "FROM scratch\nCOPY files /\n"
-    )
+    large = bench.suites.project("p9-large", ANY, "FROM scratch\nCOPY files /\n")
     Suites.fill(large, 10, (2**20) if bench.quick else (100 * 2**20))
     peak = bench.folder / "p9-peak"
 

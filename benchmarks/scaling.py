@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import Figure, own
-from benchmarks.suites import DOCKERFILE, OURS, READ, Suites
+from benchmarks.suites import ANY, DOCKERFILE, OURS, READ, Suites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def scale(bench: Bench) -> Iterator[Figure]:
     """Yield own times along each axis, and docker's beside them."""
     for count in (1, 1_000, 2_000) if bench.quick else (1, 1_000, 10_000, 50_000):
         name = f"scale-files-{count}"
-        project = bench.suites.project(name, "def test_it(dockerbin):\n    pass\n", READ)
+        project = bench.suites.project(name, ANY, READ)
         Suites.fill(project, count)
         docker = bench.docker(project, platforms="linux/amd64")
         yield _point(bench, "files in the context", count, bench.pytest(project, NATIVE), docker)
@@ -28,7 +28,7 @@ def scale(bench: Bench) -> Iterator[Figure]:
         yield _point(bench, "files in the context, reused", count, reuse, docker)
     for size in (1, 10) if bench.quick else (1, 100, 500, 1000):
         name = f"scale-size-{size}"
-        project = bench.suites.project(name, "def test_it(dockerbin):\n    pass\n", FILES)
+        project = bench.suites.project(name, ANY, FILES)
         Suites.fill(project, 10, size * 2**20 // 10)
         docker = bench.docker(project, platforms="linux/amd64")
         yield _point(bench, "MiB exported", size, bench.pytest(project, NATIVE), docker)

@@ -28,6 +28,10 @@ FROM scratch
 COPY --from=all /files/00000/0000000 /first
 """
 
+# whatever was exported
+ANY = "def test_it(dockerbin):\n    pass\n"
+NOTHING = "def test_nothing():\n    pass\n"
+
 OURS = """\
 def test_it_is_there(dockerbin):
     assert (dockerbin / "busybox").stat().st_size > 100_000
@@ -141,7 +145,7 @@ class Suites:
         project = self._folder / "empty"
         project.mkdir()
         (project / "pytest.ini").write_text(SETTINGS)
-        (project / "test_it.py").write_text("def test_nothing():\n    pass\n")
+        (project / "test_it.py").write_text(NOTHING)
         return project
 
     @staticmethod

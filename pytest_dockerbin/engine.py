@@ -36,9 +36,7 @@ def unreachable() -> str | None:
             client.close()
     except APIError as error:  # it answers, and refuses
         return _at_its_place(_words_of(error))
-    except DockerException as error:
-        return _innermost(error)
-    except OSError as error:  # requests' errors are OSErrors
+    except (DockerException, OSError) as error:  # requests' errors are OSErrors
         return _innermost(error)
     return None
 

@@ -476,29 +476,26 @@ class ArtifactError(DockerbinError):
     @classmethod
     def not_executable(cls, platform: str, name: str, mode: int, exported: Iterable[str]) -> Self:
         """A program was exported without the x bit."""
-        listing = "\n".join(f"  {line}" for line in exported)
         return cls(
             f"the export for {platform} has a program that is not executable: {name!r} has mode "
             f"{mode:o}",
             hint=f"COPY --chmod=755, or RUN chmod +x {name}",
-            details=f"exported:\n{listing}",
+            details=_listed(exported),
         )
 
     @classmethod
     def no_program(cls, platform: str, exported: Iterable[str]) -> Self:
         """Nothing that was exported is a program, and no script was named."""
-        listing = "\n".join(f"  {line}" for line in exported)
         return cls(
             f"the export for {platform} holds no program",
             hint="the last stage must hold one: COPY --from=...; a script has to be named: "
             '@pytest.mark.dockerbin(binary="..."), or ini dockerbin_binary',
-            details=f"exported:\n{listing}",
+            details=_listed(exported),
         )
 
     @classmethod
     def no_binary(cls, platform: str, wanted: str | None, exported: Iterable[str]) -> Self:
         """The one executable could not be told."""
-        listing = "\n".join(f"  {line}" for line in exported)
         if wanted is None:
             summary = f"the export for {platform} does not hold exactly one executable"
             hint = (
@@ -508,12 +505,16 @@ class ArtifactError(DockerbinError):
         else:
             summary = f"the export for {platform} has no executable {wanted!r}"
             hint = "names are paths inside the export, without a leading slash"
-        return cls(summary, hint=hint, details=f"exported:\n{listing}")
+        return cls(summary, hint=hint, details=_listed(exported))
 
     @classmethod
     def not_inspectable(cls, platform: str, path: Path, why: str) -> Self:
         """A program whose file tells nothing, or not the whole."""
         return cls(f"{path.name} for {platform} can't be inspected: {why}", details=f"  in {path}")
+
+
+def _listed(exported: Iterable[str]) -> str:
+    return "\n".join(["exported:", *(f"  {line}" for line in exported)])
 
 
 class EmptyExportError(ArtifactError):

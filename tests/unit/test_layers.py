@@ -197,7 +197,7 @@ def test_adapters_do_not_import_one_another(name):
     parts |= {"engine": {"archive"}, "runners.containers": {"archive", "engine"}}
     parts |= {f"runners.{part}": {"engine"} for part in ("chain", "container")}
     parts |= {
-        "watching": {"runners.lineage"},
+        "watching": {"folders", "runners.lineage"},
         "watchdog": {"watching"},
         "runners.quarters": {"folders"},
     }

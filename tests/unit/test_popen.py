@@ -14,6 +14,7 @@ from pathlib import Path
 
 import elf
 import pytest
+from processes import lives
 
 from pytest_dockerbin.artifact import Binary
 from pytest_dockerbin.errors import RunError
@@ -302,13 +303,6 @@ def test_a_server_that_ends_before_it_listens_is_told():
 
 
 # -- its end --------------------------------------------------------------------------------------
-
-
-def lives(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 STUBBORN = """

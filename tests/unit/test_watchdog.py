@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from processes import lives
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 
@@ -91,13 +91,6 @@ def test_it_starts_while_tests_change_the_environment():
     """As a background build starts it: the C library's own was refused by the kernel (EFAULT)."""
     done = subprocess.run([sys.executable, "-c", CHANGING], check=False)
     assert done.returncode == 0
-
-
-def lives(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_command_is_run_again_until_it_says_what_it_did(tmp_path):
