@@ -11,8 +11,10 @@ import os
 import posixpath
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.digests import Digests
 from pytest_dockerbin.errors import (
     ArtifactError,
     EmptyExportError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.spec import Verify
 
 
+_LARGE = 2**20  # bytes of a file that is worth a thread
 _MOST_LINKS = 40  # the kernel gives up there (Linux: MAXSYMLINKS), in a circle or not
 
 
@@ -52,10 +55,11 @@ def seal(
         ArtifactError: the tree is empty or too large, or a file in it can't be used.
         WrongPlatformError: an executable is for another platform.
     """
-    walk = _Walk(platform, limits or Limits())
     descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        walk.folder(descriptor, "", 0)
+        with Digests() as digests:
+            walk = _Walk(platform, limits or Limits(), digests)
+            walk.folder(descriptor, "", 0)
     finally:
         os.close(descriptor)
     if not walk.files:
@@ -63,7 +67,9 @@ def seal(
     walk.check_links()
     if verify:
         walk.check_executables(static=verify == "static")
-    return tuple(sorted(walk.files, key=lambda file: file.name))
+    late = digests.found()
+    files = (replace(f, sha256=late[f.name]) if f.name in late else f for f in walk.files)
+    return tuple(sorted(files, key=lambda file: file.name))
 
 
 class Gauge:
@@ -137,7 +143,8 @@ def _free(facts: os.statvfs_result) -> int:
 
 
 class _Walk:
-    def __init__(self, platform: Platform, limits: Limits) -> None:
+    def __init__(self, platform: Platform, limits: Limits, digests: Digests) -> None:
+        self.digests = digests
         self.platform = platform
         self.limits = limits
         self.files: list[FileRecord] = []
@@ -185,9 +192,13 @@ class _Walk:
             _drop_attributes(descriptor)
             mode = 0o755 if facts.st_mode & 0o111 else 0o644
             os.fchmod(descriptor, mode)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
             executable = read_executable(file)
+            file.seek(0)
+            digest = ""
+            if facts.st_size < _LARGE:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            else:
+                self.digests.begin(path, descriptor)
         startable = mode == 0o755  # noqa: PLR2004
         # without the x bit, another system's format is data: pip's Windows launchers, for one
         if executable and (startable or is_format_of(self.platform, executable.format)):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
 import os
@@ -72,6 +73,30 @@ def test_every_file_is_recorded_and_sorted_by_name(tree):
     assert (hello.mode, hello.program) == (0o755, True)
     assert (link.size, link.mode, link.link, link.program) == (0, 0o777, "hello", False)
     assert (library.mode, library.program) == (0o755, False)
+
+
+def test_large_files_have_their_digests_too(tree):
+    files = {f"large-{n}": bytes([n]) * (2**20 + n) for n in range(9)} | {"small": b"small"}
+    for name, data in files.items():
+        put(tree / name, data)
+    before = set(Path("/proc/self/fd").iterdir())
+    digests = {name: file.sha256 for name, file in sealed(tree).items()}
+    assert digests == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def test_a_large_file_that_cannot_be_read_is_an_error(tree, monkeypatch):
+    put(tree / "large", bytes(2**20))
+    digest = hashlib.file_digest
+
+    def fails(file, name):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pytest_dockerbin.digests.hashlib.file_digest", fails)
+    with pytest.raises(OSError, match="Input/output"):
+        sealed(tree)
+    monkeypatch.setattr("pytest_dockerbin.digests.hashlib.file_digest", digest)
+    assert sealed(tree)["large"].sha256 == hashlib.sha256(bytes(2**20)).hexdigest()
 
 
 def test_an_executable_without_the_x_bit_is_no_program(tree):
