@@ -78,10 +78,11 @@ class Overlap:
         wanted: dict[tuple[BuildSpec, Platform], bool] = {}
         of_items: dict[pytest.Item, list[tuple[BuildSpec, Platform]]] = {}
         for item in items:
-            if item.get_closest_marker("skip") or item.get_closest_marker("skipif"):
+            builds = asked(item)
+            if not builds or item.get_closest_marker("skipif"):
                 continue  # whether the latter runs is known when it would
             runs = "dockerbin_binary" in getattr(item, "fixturenames", ())
-            for name, marks, platforms in asked(item):
+            for name, marks, platforms in builds:
                 spec = spec_of(name, marks, self._suite)
                 # a secret's variable or file may be what a fixture has yet to set
                 if spec is None or any(each.secrets for each in spec.all):

@@ -12,7 +12,7 @@ from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     import pytest
 
@@ -28,8 +28,6 @@ def plan_line(items: Iterable[pytest.Item], suite: Suite) -> str | None:
     specs: dict[tuple[str, BuildMarks], tuple[str, BuildSpec] | None] = {}
     builds: dict[tuple[str, Platform], BuildSpec] = {}
     for item in items:
-        if item.get_closest_marker("skip"):
-            continue
         for name, marks, platforms in asked(item):
             if (name, marks) not in specs:
                 spec = spec_of(name, marks, suite)
@@ -80,12 +78,11 @@ def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     """
     builds: dict[tuple[str, str], set[str]] = {}
     for item in items:
-        if item.get_closest_marker("skip"):
-            continue
         for name, marks, platforms in asked(item):
             found = builds.setdefault((name, _described(name, marks, suite)), set())
             found.update(map(str, platforms))
-        if "dockerbin_build" in getattr(item, "fixturenames", ()):
+        calls = "dockerbin_build" in getattr(item, "fixturenames", ())
+        if calls and not item.get_closest_marker("skip"):
             builds["dockerbin_build", "what its tests ask for"] = set()
     if not builds:
         return []
@@ -93,18 +90,25 @@ def plan(items: Iterable[pytest.Item], suite: Suite) -> list[str]:
     return table(("fixture", "build", "platforms"), rows)
 
 
-def asked(item: pytest.Item) -> Iterator[tuple[str, BuildMarks, tuple[Platform, ...]]]:
-    """Yield the builds that a test asks for: the fixture's name, what is said of it, platforms."""
+def asked(item: pytest.Item) -> list[tuple[str, BuildMarks, tuple[Platform, ...]]]:
+    """Return the builds that a test asks for: the fixture's name, what is said of it, platforms.
+
+    One that is skipped asks for none.
+    """
     callspec = getattr(item, "callspec", None)
     if callspec is None:
-        return
+        return []
     platform = callspec.params.get("dockerbin_platform")
-    for name, value in callspec.params.items():
-        if isinstance(value, BuildMarks) and isinstance(platform, Platform):
-            yield name, value, (platform,)
+    found: list[tuple[str, BuildMarks, tuple[Platform, ...]]] = [
+        (name, value, (platform,))
+        for name, value in callspec.params.items()
+        if isinstance(value, BuildMarks) and isinstance(platform, Platform)
+    ]
     if "dockerbin_matrix" in callspec.params:
         platforms, marks = callspec.params["dockerbin_matrix"]
-        yield "dockerbin", marks, platforms
+        found.append(("dockerbin", marks, platforms))
+    # last, since it takes the longest
+    return [] if found and item.get_closest_marker("skip") else found
 
 
 def _described(name: str, marks: BuildMarks, suite: Suite) -> str:

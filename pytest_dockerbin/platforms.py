@@ -93,7 +93,8 @@ class Platform:
         return cls.parse("native")
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        name = f"{self.os}/{self.architecture}"
+        return f"{name}/{self.variant}" if self.variant else name
 
     @property
     def slug(self) -> str:

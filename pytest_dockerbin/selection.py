@@ -21,9 +21,21 @@ from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform, is_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_dockerbin.settings import Selection
+
+    # a test's markers, the nearest first, each with its node: read once, since that takes a while
+    Marks = Sequence[tuple["_Node", pytest.Mark]]
+
+
+class _Node(Protocol):
+    """A test, a class or a module: pytest has no public name for all of them."""
+
+    @property
+    def path(self) -> Path:
+        """Its file or folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +158,27 @@ def _nothing(
     return Choice((), (), f"no platform of {_listed(everything)} is {words}")
 
 
-def marks_of_nearest_node(definition: pytest.Item, name: str) -> Iterator[pytest.Mark]:
+def marks_of_nearest_node(marks: Marks, name: str) -> Iterator[pytest.Mark]:
     """Yield the markers ``name`` of the nearest node that has any."""
     nearest = None
-    for node, mark in definition.iter_markers_with_node(name):
-        if nearest is None:
-            nearest = node
-        if node is not nearest:
-            return
-        yield mark
+    for node, mark in marks:
+        if mark.name == name:
+            nearest = nearest or node
+            if node is not nearest:
+                return
+            yield mark
 
 
-def build_marks(definition: pytest.Item) -> dict[str, Any]:
+def build_marks(marks: Marks) -> dict[str, Any]:
     """Return a test's ``dockerbin`` markers, typed, merged key by key from module to function.
 
     Raises:
         SettingsError: a marker has an unknown key, a wrong value or positional arguments.
     """
     merged: dict[str, Any] = {}
-    for node, mark in reversed(list(definition.iter_markers_with_node("dockerbin"))):
+    for node, mark in reversed(marks):
+        if mark.name != "dockerbin":
+            continue
         where = "@pytest.mark.dockerbin"
         if mark.args:
             raise SettingsError.wrong_value(
@@ -198,9 +212,11 @@ def is_ours(function: Callable[..., object]) -> bool:
     return function.__module__ == "pytest_dockerbin.fixtures"
 
 
-def is_parametrised(definition: pytest.Item, argument: str) -> bool:
+def is_parametrised(marks: Marks, argument: str) -> bool:
     """Tell whether the test parametrises ``argument`` itself."""
-    for mark in definition.iter_markers("parametrize"):
+    for _, mark in marks:
+        if mark.name != "parametrize":
+            continue
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if isinstance(names, str):
             names = names.split(",")
@@ -297,17 +313,17 @@ def parametrise(
     Raises:
         SettingsError: a marker can't be understood, or there is no such bake file or target.
     """
-    definition = metafunc.definition
-    platform_marks = tuple(marks_of_nearest_node(definition, "platform"))
+    marks = list(metafunc.definition.iter_markers_with_node())
+    platform_marks = tuple(marks_of_nearest_node(marks, "platform"))
 
     def chosen(variants: Iterable[_Variant]) -> Choice:
         baked = [variant.platforms for variant in variants if variant.platforms]
         common = [p for p in dict.fromkeys(chain(*baked)) if all(p in each for each in baked)]
         return choose(platform_marks, selection, auto, tuple(common))
 
-    own, asked = _builds(metafunc, bake_targets)
+    own, asked = _builds(metafunc, marks, bake_targets)
     runs = [(variants, chosen(variants)) for variants in product(*asked.values())]
-    by_platform = _is_ours_to_parametrise(metafunc, "dockerbin_platform")
+    by_platform = _is_ours_to_parametrise(metafunc, marks, "dockerbin_platform")
     if len(runs) == 1:
         ((variants, choice),) = runs
         if by_platform:
@@ -317,9 +333,9 @@ def parametrise(
     elif by_platform:
         _parametrise(metafunc, ("dockerbin_platform", *asked), *_joint_params(runs))
     else:
-        marks = [tuple(variant.marks for variant in variants) for variants, _ in runs]
-        _parametrise(metafunc, tuple(asked), marks, [_joined(variants) for variants, _ in runs])
-    if _is_ours_to_parametrise(metafunc, "dockerbin_matrix"):
+        values = [tuple(variant.marks for variant in variants) for variants, _ in runs]
+        _parametrise(metafunc, tuple(asked), values, [_joined(variants) for variants, _ in runs])
+    if _is_ours_to_parametrise(metafunc, marks, "dockerbin_matrix"):
         params = [
             pytest.param((choice.platforms, variant.marks), marks=_skip_marks(choice))
             for variant in own
@@ -329,12 +345,12 @@ def parametrise(
         _parametrise(metafunc, "dockerbin_matrix", params, ids)
 
 
-def _is_ours_to_parametrise(metafunc: pytest.Metafunc, argument: str) -> bool:
-    return argument in metafunc.fixturenames and not is_parametrised(metafunc.definition, argument)
+def _is_ours_to_parametrise(metafunc: pytest.Metafunc, marks: Marks, argument: str) -> bool:
+    return argument in metafunc.fixturenames and not is_parametrised(marks, argument)
 
 
 def _builds(
-    metafunc: pytest.Metafunc, bake_targets: BakeTargets
+    metafunc: pytest.Metafunc, marks: Marks, bake_targets: BakeTargets
 ) -> tuple[list[_Variant], dict[str, list[_Variant]]]:
     """Return the builds that a test's markers say, and those of each fixture that it asks for."""
     definition = metafunc.definition
@@ -344,25 +360,25 @@ def _builds(
     overridden = defaults is not None and not is_ours(defaults)
 
     def variants(settings: Mapping[str, Any], *, named: bool) -> list[_Variant]:
-        def marks(settings: Mapping[str, Any]) -> BuildMarks:
+        def said(settings: Mapping[str, Any]) -> BuildMarks:
             return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
 
         targets = bake_targets(settings, named=named) or {"": ()}
         if len(targets) == 1:
-            return [_Variant(marks(settings), "", *targets.values())]
+            return [_Variant(said(settings), "", *targets.values())]
         return [
-            _Variant(marks({**settings, "target": name}), name, platforms)
+            _Variant(said({**settings, "target": name}), name, platforms)
             for name, platforms in targets.items()
         ]
 
-    settings_of_marks = build_marks(definition)
-    one = _is_ours_to_parametrise(metafunc, "dockerbin")
-    needed = one or _is_ours_to_parametrise(metafunc, "dockerbin_matrix")
+    settings_of_marks = build_marks(marks)
+    one = _is_ours_to_parametrise(metafunc, marks, "dockerbin")
+    needed = one or _is_ours_to_parametrise(metafunc, marks, "dockerbin_matrix")
     own = variants(settings_of_marks, named=False) if needed else []
     asked = {"dockerbin": own} if one else {}
     for name, function in fixtures.items():
         settings = getattr(function, _NAMED, None)
-        if settings is not None and not is_parametrised(definition, name):
+        if settings is not None and not is_parametrised(marks, name):
             asked[name] = variants(settings, named=True)
     return own, asked
 

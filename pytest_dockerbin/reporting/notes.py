@@ -34,6 +34,7 @@ class Notes:
         self._told: dict[str, PlatformReport | None] = {}
         self._is_first = True
         self._item: pytest.Item | None = None
+        self._platform: Platform | None = None
         self._common: dict[str, Any] | None = None
         listen(self._hear)
 
@@ -48,15 +49,15 @@ class Notes:
     def of(self, item: pytest.Item, suite: Suite) -> dict[str, Any] | None:
         """Return the note for a report that is made of ``item`` now; None if it is not ours."""
         if item is not self._item:
-            self._item, self._common = item, self._of_all_reports(item)
+            self._item, self._platform = item, platform_of(item)
+            self._common = _of_all_reports(item, self._platform)
         if self._common is None:
             return None
         news: dict[str, Any] = {}
         if self._runs:
             news["runs"] = [asdict(run) for run in self._runs]
             self._runs = []
-        platform = platform_of(item)
-        facts = suite.runner_facts(platform) if platform else None
+        facts = suite.runner_facts(self._platform) if self._platform else None
         text = self._common["platform"]
         if facts is not None and self._told.get(text) is not facts:
             news["runner"] = asdict(facts)
@@ -66,27 +67,26 @@ class Notes:
             self._is_first = False
         return {**self._common, **news} if news else self._common
 
-    @staticmethod
-    def _of_all_reports(item: pytest.Item) -> dict[str, Any] | None:
-        """Return what the notes of a test have in common; most tell of nothing else.
 
-        Then they are one: in a session of 10,000 tests a note for each report took 4 % of the time.
-        """
-        platform = platform_of(item)
-        if platform is None and "dockerbin_matrix" not in getattr(item, "fixturenames", ()):
-            return None
-        callspec = getattr(item, "callspec", None)
-        case = callspec.id if callspec else ""
-        text = str(platform) if platform else ""
-        return {
-            "platform": text,
-            # pytest-xdist writes a test's group behind it: test_x[linux/arm64]@group
-            "name": item.nodeid.rpartition(f"[{case}]")[0] or item.nodeid,
-            "case": case.removeprefix(text).removeprefix("-"),
-            "runner": None,
-            "runs": [],
-            "order": None,
-        }
+def _of_all_reports(item: pytest.Item, platform: Platform | None) -> dict[str, Any] | None:
+    """Return what the notes of a test have in common; most tell of nothing else.
+
+    Then they are one: in a session of 10,000 tests a note for each report took 4 % of the time.
+    """
+    if platform is None and "dockerbin_matrix" not in getattr(item, "fixturenames", ()):
+        return None
+    callspec = getattr(item, "callspec", None)
+    case = callspec.id if callspec else ""
+    text = str(platform) if platform else ""
+    return {
+        "platform": text,
+        # pytest-xdist writes a test's group behind it: test_x[linux/arm64]@group
+        "name": item.nodeid.rpartition(f"[{case}]")[0] or item.nodeid,
+        "case": case.removeprefix(text).removeprefix("-"),
+        "runner": None,
+        "runs": [],
+        "order": None,
+    }
 
 
 def platforms_of(item: pytest.Item) -> tuple[Platform, ...]:

@@ -92,6 +92,7 @@ class Reporter:
         self, config: pytest.Config, delivery: Delivery | None, collector: Collector
     ) -> None:
         self._config = config
+        self._suite = suite_of(config)
         self._delivery = delivery
         self._failures = 0
         self._collected: dict[Platform, None] = {}
@@ -109,10 +110,9 @@ class Reporter:
         """Undo what earlier tests did; stop a test that can't run, before anything is built."""
         platform = platform_of(item)
         if platform:
-            suite = suite_of(self._config)
-            suite.mend(platform)
+            self._suite.mend(platform)
             if "dockerbin_binary" in getattr(item, "fixturenames", ()):
-                suite.require_runner(platform)
+                self._suite.require_runner(platform)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -123,7 +123,7 @@ class Reporter:
         try:
             return (yield)
         except UnavailableError as error:
-            suite_of(self._config).skip_if_missing(error, platform_of(item))
+            self._suite.skip_if_missing(error, platform_of(item))
             raise
 
     @pytest.hookimpl(wrapper=True)
@@ -134,7 +134,7 @@ class Reporter:
         value = yield
         if fixturedef.argname == "dockerbin_defaults" and not is_ours(fixturedef.func):
             file = Path(inspect.getfile(fixturedef.func))
-            suite_of(self._config).remember_override(value, file)
+            self._suite.remember_override(value, file)
         return value
 
     @pytest.hookimpl(wrapper=True)
@@ -143,7 +143,7 @@ class Reporter:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what is told of the test, and what stopped it, on its report."""
         report = yield
-        note = self._notes.of(item, suite_of(self._config))
+        note = self._notes.of(item, self._suite)
         if note:
             setattr(report, NOTE, note)
             self._tell_of_runs(report, call, note)
@@ -151,7 +151,7 @@ class Reporter:
                 item.user_properties += self._properties(item, note)
         stop = Stop.of(call)
         if stop:
-            first = not stop.skipped and suite_of(self._config).claim(f"cause-{stop.cause}")
+            first = not stop.skipped and self._suite.claim(f"cause-{stop.cause}")
             if first:
                 report.longrepr = stop.whole
             elif stop.skipped:  # at the test, wherever the skip was raised
@@ -179,9 +179,9 @@ class Reporter:
         """Return what JUnit files say of a test."""
         given = getattr(item, "funcargs", {}).values()
         artifacts = [value for value in given if isinstance(value, Artifact)]
-        builds = suite_of(self._config).builds_of(artifacts)
+        builds = self._suite.builds_of(artifacts)
         platform = platform_of(item)
-        runner = suite_of(self._config).runner_facts(platform) if platform else None
+        runner = self._suite.runner_facts(platform) if platform else None
         facts = {
             "platform": note["platform"],
             "runner": runner and runner.runner,
@@ -191,10 +191,12 @@ class Reporter:
         }
         return [(f"dockerbin.{name}", value) for name, value in facts.items() if value]
 
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Note the order of platforms before anybody shuffles tests."""
-        for platform in platforms_of(item):
-            self._collected.setdefault(platform)
+        for item in items:
+            for platform in platforms_of(item):
+                self._collected.setdefault(platform)
 
     @pytest.hookimpl(tryfirst=True)  # before pytest asks for the header
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -208,9 +210,9 @@ class Reporter:
                 continue
             if not item.get_closest_marker("skip"):
                 wanted[platform] = None
-        suite = suite_of(self._config)
-        suite.wanted = tuple(wanted)
+        self._suite.wanted = tuple(wanted)
         if self._collected:
+            suite = self._suite
             suite.asked = in_order(suite.selection, suite.auto_platforms, self._collected)
         self._tell_controller(session.items)
 
@@ -220,7 +222,7 @@ class Reporter:
             self._failures += 1
             most = self._config.getvalue("maxfail")
             if most and self._failures >= most and hasattr(self._config.option, "dist"):
-                suite_of(self._config).stop_workers()
+                self._suite.stop_workers()
         self._collector.take_report(report)
 
     # -- from xdist workers to their controller ---------------------------------------------------
@@ -229,20 +231,19 @@ class Reporter:
     def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 (xdist has no types)
         """Take what a worker built."""
         for record in getattr(node, "workeroutput", {}).get("dockerbin", ()):
-            suite_of(self._config).workers_built = True
+            self._suite.workers_built = True
             self._collector.take_build(BuildReport.from_json(record))
 
     def pytest_sessionfinish(self) -> None:
         """Hand what this worker built to the controller; note what nobody could check."""
-        suite = suite_of(self._config)
-        builds = list(suite.builds.values())
+        builds = list(self._suite.builds.values())
         output = getattr(self._config, "workeroutput", None)
         if output is not None:
             output["dockerbin"] = [build.to_json() for build in builds]
         for build in builds:
             self._collector.take_build(build)
-        folder = suite.settings.prebuilt
-        if folder and (builds or suite.workers_built) and not Prebuilt(folder).is_checked:
+        folder = self._suite.settings.prebuilt
+        if folder and (builds or self._suite.workers_built) and not Prebuilt(folder).is_checked:
             self._collector.take_note(
                 f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
             )
@@ -253,14 +254,13 @@ class Reporter:
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | list[str] | None:
         """Print the header when it was not wanted before collection; or what would be built."""
         if self._config.option.collectonly and self._config.get_verbosity() > 0:
-            return plan(items, suite_of(self._config))
+            return plan(items, self._suite)
         return None if self._is_silent() else list(self._lines_before(items))
 
     def _lines_before(self, items: list[pytest.Item]) -> Iterator[str]:
-        suite = suite_of(self._config)
         if given(self._config, "platforms") is None:
             yield header(self._config)
-        planned = None if suite.settings.prebuilt else plan_line(items, suite)
+        planned = None if self._suite.settings.prebuilt else plan_line(items, self._suite)
         if planned:
             yield planned
 
@@ -320,14 +320,13 @@ class Reporter:
             builds = [build for build in report.builds if build.platform == each.platform]
             counts = report.counts(each.platform)
             words = [*map(_build_words, builds), *([outcomes(counts)] if counts else [])]
-            suite = suite_of(self._config)
             platform = f"{each.platform} ({each.said})" if each.said else ""
-            yield f"{platform or described(each.platform, suite)}: {'; '.join(words)}"
+            yield f"{platform or described(each.platform, self._suite)}: {'; '.join(words)}"
 
     def _missing_lines(self, report: Report) -> Iterator[str]:
         for reason, count in report.missing:
             yield f"{many(count, 'test')} did NOT run: {reason.removeprefix('dockerbin: ')}"
-        if report.missing and suite_of(self._config).selection.missing is Missing.AUTO:
+        if report.missing and self._suite.selection.missing is Missing.AUTO:
             yield "CI would fail here (--dockerbin-missing=fail)"
 
 

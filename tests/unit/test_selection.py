@@ -269,8 +269,14 @@ def items(pytester):
     return {item.name: item for item in pytester.getitems(SUITE)}
 
 
+def marks_of(item):
+    return list(item.iter_markers_with_node())
+
+
 def words(item):
-    return {word for mark in marks_of_nearest_node(item, "platform") for word in mark.args}
+    return {
+        word for mark in marks_of_nearest_node(marks_of(item), "platform") for word in mark.args
+    }
 
 
 def test_the_nearest_node_that_has_a_platform_marker_decides(items):
@@ -282,22 +288,22 @@ def test_the_nearest_node_that_has_a_platform_marker_decides(items):
 def test_a_test_without_markers_has_none(pytester):
     item = pytester.getitem("def test_func(): pass")
     assert words(item) == set()
-    assert build_marks(item) == {}
+    assert build_marks(marks_of(item)) == {}
 
 
 def test_build_markers_merge_key_by_key_from_module_to_function(items):
-    merged = build_marks(items["test_function"])
+    merged = build_marks(marks_of(items["test_function"]))
     assert merged["target"] == "function"
     assert merged["context"] == items["test_function"].path.parent / "sub"
     assert merged["build_args"] == (("A", "module"),)
     assert merged["no_cache"] is True
-    assert build_marks(items["test_class"])["target"] == "class"
-    assert "context" not in build_marks(items["test_module"])
+    assert build_marks(marks_of(items["test_class"]))["target"] == "class"
+    assert "context" not in build_marks(marks_of(items["test_module"]))
 
 
 def test_build_markers_can_be_a_fixture_s_parameter(items):
     for item in items.values():
-        hash(tuple(build_marks(item).items()))
+        hash(tuple(build_marks(marks_of(item)).items()))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +322,7 @@ def test_a_build_marker_that_makes_no_sense_is_refused_in_one_line(pytester, arg
         f"import pytest\n@pytest.mark.dockerbin({arguments})\ndef test_func(): 0"
     )
     with pytest.raises(SettingsError) as caught:
-        build_marks(item)
+        build_marks(marks_of(item))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -340,7 +346,7 @@ def test_a_test_that_parametrises_the_platform_itself_is_known(
         @pytest.mark.parametrize({parametrize})
         def test_func({arguments}): pass
     """)
-    assert is_parametrised(item, "dockerbin_platform") is expected
+    assert is_parametrised(marks_of(item), "dockerbin_platform") is expected
 
 
 def test_nothing_of_a_session_is_kept_when_it_is_over():
