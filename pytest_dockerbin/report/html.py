@@ -148,7 +148,7 @@ def _test(test: TestReport) -> dict[str, Any]:
 
 def _run(run: RunReport) -> dict[str, Any]:
     facts = [
-        ("command", shlex.join(run.args)),
+        ("command", shlex.join([*_env(run), *run.args])),
         ("ended", _ended(run)),
         ("took", f"{duration(run.seconds)}, {duration(run.cpu_time)} of processor time"),
         ("memory", size_text(run.max_rss) if run.max_rss is not None else ""),
@@ -165,6 +165,10 @@ def _run(run: RunReport) -> dict[str, Any]:
             if text.strip()
         ],
     }
+
+
+def _env(run: RunReport) -> list[str]:
+    return ["env", *map("=".join, run.variables.items())] if run.variables else []
 
 
 def _ended(run: RunReport) -> str:

@@ -65,6 +65,7 @@ class RunReport:
         program: the exported file's name.
         platform: what it was built for.
         args: the whole command, wrapper and runner included.
+        variables: what the runner added to the environment, such as ``QEMU_CPU``.
         kind: how it ended, as `RunResult.kind`.
         returncode: as of `RunResult`.
         signal: the name of the signal that ended it, or nothing.
@@ -83,6 +84,7 @@ class RunReport:
     program: str
     platform: str
     args: tuple[str, ...]
+    variables: Mapping[str, str]
     kind: str
     returncode: int
     signal: str
@@ -104,6 +106,7 @@ class RunReport:
             program=result.program.name,
             platform=str(result.platform),
             args=tuple(map(clean, result.args)),
+            variables={name: clean(value) for name, value in result.variables.items()},
             kind=str(result.kind),
             returncode=result.returncode,
             signal="" if result.signal is None else signal_name(result.signal),

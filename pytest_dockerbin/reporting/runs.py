@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.report.wording import duration, many
+from pytest_dockerbin.results import command_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def _end(run: RunReport) -> str:
 
 
 def _lines(run: RunReport) -> Iterator[str]:
-    yield f"argv:   {list(run.args)!r}"
+    yield from command_lines(run.args, run.variables)
     for name, text in (("stdout", run.stdout), ("stderr", run.stderr)):
         if text:
             yield f"{name}, its end:"

@@ -101,7 +101,9 @@ def test_run(dockerbin_platform, tmp_path):
     from pytest_dockerbin import Binary
     from pytest_dockerbin.runners.host import HostRunner
     from pathlib import Path
-    runner = HostRunner(name="native", timeout=30.0, timeout_factor=1.0)
+    runner = HostRunner(
+        name="native", timeout=30.0, timeout_factor=1.0, variables=(("QEMU_CPU", "max"),)
+    )
     program = Binary(
         path=Path("/bin/sh"), platform=dockerbin_platform, size=0, sha256="",
         runner=lambda *_: runner,
@@ -119,6 +121,7 @@ def test_a_failing_test_tells_of_the_program_that_failed(run, args):
     result.stdout.re_match_lines_random(
         [
             r"-+ dockerbin run: sh for linux/amd64 \(native\), SIGSEGV, \d+ ms -+",
+            r"env:    QEMU_CPU=max",
             r"argv:   \['/bin/sh', '-c', .*",
             r"\| ::error::no",
             "1 earlier run of this test did not end with exit code 0 either",

@@ -39,6 +39,7 @@ def run(platform, program="server", *args, **more):
         "program": program,
         "platform": platform,
         "args": (f"/cache/session/{platform.replace('/', '_')}/tree/bin/{program}", *args),
+        "variables": {"QEMU_CPU": "cortex-a15"} if platform == V7 else {},
         "kind": "exited",
         "returncode": 0,
         "signal": "",

@@ -58,3 +58,9 @@ def test_github_makes_no_element_of_what_strangers_wrote():
 )
 def test_the_page_is_valid_html(report):
     html5lib.HTMLParser(strict=True).parse(html(report))
+
+
+def test_the_page_has_commands_that_can_be_repeated():
+    page = html(sample_report.report())
+    assert '["command", "env QEMU_CPU=cortex-a15 /cache/session/linux_arm_v7/tree/bin/' in page
+    assert '["command", "/cache/session/linux_amd64/tree/bin/server --version"]' in page

@@ -14,6 +14,7 @@ RUN = RunReport(
     program="hello",
     platform="linux/arm64",
     args=("qemu-aarch64", "/tree/hello"),
+    variables={},
     kind="signaled",
     returncode=-11,
     signal="SIGSEGV",
