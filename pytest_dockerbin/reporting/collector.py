@@ -123,14 +123,14 @@ class _Test:
         self._outcome = "passed"
         self._seconds = 0.0
         self._reason = self._text = ""
-        self._runs: list[RunReport] = []
+        self._runs: tuple[RunReport, ...] = ()
 
     def take(
         self, report: pytest.TestReport, note: Mapping[str, Any], stop: Mapping[str, Any]
     ) -> None:
         """Take one phase: what the first one says that is not fine counts."""
         self._seconds += report.duration
-        self._runs += map(run_from_json, note["runs"])
+        self._runs += tuple(map(run_from_json, note["runs"]))
         outcome = _outcome(report)
         if outcome and outcome != "passed" and self._outcome == "passed":
             self._outcome = outcome
@@ -149,7 +149,7 @@ class _Test:
             seconds=self._seconds,
             reason=self._reason,
             text=self._text,
-            runs=tuple(self._runs),
+            runs=self._runs,
             worker=self._worker,
         )
 
