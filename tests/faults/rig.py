@@ -238,8 +238,10 @@ class _Session:
             return None
 
     def kill(self, number=signal.SIGKILL):
-        if self.process.is_alive():
-            os.kill(self.pid, number)
+        # the server that forked it has waited for it by then, if it came to its end meanwhile
+        with suppress(ProcessLookupError):
+            if self.process.is_alive():
+                os.kill(self.pid, number)
         self.process.join(DEADLINE)
 
     def close(self):
