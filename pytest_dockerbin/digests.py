@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from threading import BoundedSemaphore, Thread
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _AT_ONCE = 2  # more would take processors from other platforms' exports
 
 
 class Digests:
-    """Reads files in threads of its own; at the end of the ``with`` block it has read them all."""
+    """Reads files in threads of its own, until it is closed."""
 
     def __init__(self) -> None:
         self._room = BoundedSemaphore(_AT_ONCE)
@@ -39,7 +35,7 @@ class Digests:
             self._room.release()
 
     def found(self) -> dict[str, str]:
-        """Return the SHA-256 of each file in hexadecimal, by its name; after the ``with`` block.
+        """Return the SHA-256 of each file in hexadecimal, by its name; for after `close`.
 
         Raises:
             OSError: one could not be read.
@@ -51,14 +47,7 @@ class Digests:
             digests[name] = digest
         return digests
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Wait until all files are read."""
         for thread in self._threads:
             thread.join()

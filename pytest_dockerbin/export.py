@@ -10,7 +10,7 @@ import hashlib
 import os
 import posixpath
 import stat
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ def seal(
     """
     descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        with Digests() as digests:
+        with closing(Digests()) as digests:
             walk = _Walk(platform, limits or Limits(), digests)
             walk.folder(descriptor, "", 0)
     finally:
@@ -68,7 +68,7 @@ def seal(
     if verify:
         walk.check_executables(static=verify == "static")
     late = digests.found()
-    files = (replace(f, sha256=late[f.name]) if f.name in late else f for f in walk.files)
+    files = (f if f.sha256 else replace(f, sha256=late[f.name]) for f in walk.files)
     return tuple(sorted(files, key=lambda file: file.name))
 
 
@@ -193,9 +193,9 @@ class _Walk:
             mode = 0o755 if facts.st_mode & 0o111 else 0o644
             os.fchmod(descriptor, mode)
             executable = read_executable(file)
-            file.seek(0)
-            digest = ""
+            digest = ""  # until all of them are known
             if facts.st_size < _LARGE:
+                file.seek(0)
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             else:
                 self.digests.begin(path, descriptor)

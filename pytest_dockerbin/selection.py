@@ -158,15 +158,14 @@ def _nothing(
     return Choice((), (), f"no platform of {_listed(everything)} is {words}")
 
 
-def marks_of_nearest_node(marks: Marks, name: str) -> Iterator[pytest.Mark]:
-    """Yield the markers ``name`` of the nearest node that has any."""
-    nearest = None
-    for node, mark in marks:
-        if mark.name == name:
-            nearest = nearest or node
-            if node is not nearest:
-                return
-            yield mark
+def _of_name(marks: Marks, name: str) -> Marks:
+    return [(node, mark) for node, mark in marks if mark.name == name]
+
+
+def marks_of_nearest_node(marks: Marks, name: str) -> tuple[pytest.Mark, ...]:
+    """Return the markers ``name`` of the nearest node that has any."""
+    found = _of_name(marks, name)
+    return tuple(mark for node, mark in found if node is found[0][0])
 
 
 def build_marks(marks: Marks) -> dict[str, Any]:
@@ -176,9 +175,7 @@ def build_marks(marks: Marks) -> dict[str, Any]:
         SettingsError: a marker has an unknown key, a wrong value or positional arguments.
     """
     merged: dict[str, Any] = {}
-    for node, mark in reversed(marks):
-        if mark.name != "dockerbin":
-            continue
+    for node, mark in reversed(_of_name(marks, "dockerbin")):
         where = "@pytest.mark.dockerbin"
         if mark.args:
             raise SettingsError.wrong_value(
@@ -214,9 +211,7 @@ def is_ours(function: Callable[..., object]) -> bool:
 
 def is_parametrised(marks: Marks, argument: str) -> bool:
     """Tell whether the test parametrises ``argument`` itself."""
-    for _, mark in marks:
-        if mark.name != "parametrize":
-            continue
+    for _, mark in _of_name(marks, "parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if isinstance(names, str):
             names = names.split(",")
@@ -314,7 +309,7 @@ def parametrise(
         SettingsError: a marker can't be understood, or there is no such bake file or target.
     """
     marks = list(metafunc.definition.iter_markers_with_node())
-    platform_marks = tuple(marks_of_nearest_node(marks, "platform"))
+    platform_marks = marks_of_nearest_node(marks, "platform")
 
     def chosen(variants: Iterable[_Variant]) -> Choice:
         baked = [variant.platforms for variant in variants if variant.platforms]

@@ -87,15 +87,14 @@ def test_large_files_have_their_digests_too(tree):
 
 def test_a_large_file_that_cannot_be_read_is_an_error(tree, monkeypatch):
     put(tree / "large", bytes(2**20))
-    digest = hashlib.file_digest
 
     def fails(file, name):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("pytest_dockerbin.digests.hashlib.file_digest", fails)
-    with pytest.raises(OSError, match="Input/output"):
-        sealed(tree)
-    monkeypatch.setattr("pytest_dockerbin.digests.hashlib.file_digest", digest)
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_dockerbin.digests.hashlib.file_digest", fails)
+        with pytest.raises(OSError, match="Input/output"):
+            sealed(tree)
     assert sealed(tree)["large"].sha256 == hashlib.sha256(bytes(2**20)).hexdigest()
 
 
