@@ -96,6 +96,10 @@ class Attempt:
     emulated: Callable[[str], bool | None] = lambda _: None
     started: float = 0.0
 
+    def missing(self) -> EngineError | None:
+        """Return what is missing now: docker, buildx or the daemon."""
+        return missing_part(self.builder)
+
     def lost_daemon(self) -> str | None:
         """Return buildx's words for a lost daemon; None when a step or the Dockerfile failed."""
         log = self.log
@@ -106,7 +110,7 @@ class Attempt:
         """Return the error of a build that ended with exit code ``code``."""
         step = self.log.failed
         nothing_began = step is None or step.name in _CONNECTING
-        missing = missing_part(self.builder) if nothing_began and not self.log.excerpt else None
+        missing = self.missing() if nothing_began and not self.log.excerpt else None
         if missing:
             return missing
         if step and self._needs_emulator(step):
@@ -134,7 +138,7 @@ class Attempt:
         running = ", ".join(_first_line(step.name) for step in self.log.running)
         during = f" during {running}" if running else ""
         # a network that is cut is no error of the client's: it waits
-        lost = missing_part(self.builder) if self.builder else None
+        lost = self.missing() if self.builder else None
         return BuildTimeoutError(
             f"build for {self.platform} {how} and was ended{during}",
             hint=lost.summary if lost else "--dockerbin-build-timeout sets the limit, in seconds",

@@ -146,7 +146,8 @@ class Reporter:
         note = self._notes.of(item, self._suite)
         if note:
             setattr(report, NOTE, note)
-            self._tell_of_runs(report, call, note)
+            if note["runs"]:
+                self._tell_of_runs(report, call, note)
             if report.when == "setup":
                 item.user_properties += self._properties(item, note)
         stop = Stop.of(call)
@@ -165,7 +166,7 @@ class Reporter:
         self, report: pytest.TestReport, call: pytest.CallInfo[None], note: dict[str, Any]
     ) -> None:
         runs = [run_from_json(run) for run in note["runs"]]
-        if runs and self._config.getoption("htmlpath", None):  # pytest-html's
+        if self._config.getoption("htmlpath", None):  # pytest-html's
             from pytest_html import extras  # noqa: PLC0415
 
             given = [*getattr(report, "extras", ()), extras.text(everything(runs), name="runs")]
@@ -175,21 +176,21 @@ class Reporter:
             about = section(runs)
             report.sections += [about] if about else []
 
-    def _properties(self, item: pytest.Item, note: dict[str, Any]) -> list[tuple[str, object]]:
+    def _properties(self, item: pytest.Item, note: dict[str, Any]) -> list[tuple[str, str]]:
         """Return what JUnit files say of a test."""
-        given = getattr(item, "funcargs", {}).values()
-        artifacts = [value for value in given if isinstance(value, Artifact)]
-        builds = self._suite.builds_of(artifacts)
+        facts = [("platform", note["platform"])]
         platform = platform_of(item)
         runner = self._suite.runner_facts(platform) if platform else None
-        facts = {
-            "platform": note["platform"],
-            "runner": runner and runner.runner,
-            "emulated": str(runner.emulated).lower() if runner and runner.runner else None,
-            "digest": ", ".join(build.digest for build in builds),
-            "cached": str(all(build.is_cached for build in builds)).lower() if builds else None,
-        }
-        return [(f"dockerbin.{name}", value) for name, value in facts.items() if value]
+        if runner and runner.runner:
+            facts += [("runner", runner.runner), ("emulated", str(runner.emulated).lower())]
+        given = getattr(item, "funcargs", {}).values()
+        artifacts = [value for value in given if isinstance(value, Artifact)]
+        builds = self._suite.builds_of(artifacts) if artifacts else []
+        if builds:
+            cached = all(build.is_cached for build in builds)
+            facts += [("digest", ", ".join(build.digest for build in builds))]
+            facts += [("cached", str(cached).lower())]
+        return [(f"dockerbin.{name}", value) for name, value in facts if value]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -12,8 +12,8 @@ import elf
 import pytest
 
 from pytest_dockerbin.buildx import build as module
+from pytest_dockerbin.buildx import diagnosis, process
 from pytest_dockerbin.buildx import docker as docker_module
-from pytest_dockerbin.buildx import process
 from pytest_dockerbin.buildx.build import _Emulation, build
 from pytest_dockerbin.buildx.docker import buildx_words
 from pytest_dockerbin.buildx.linked import bake_arguments
@@ -71,7 +71,7 @@ def built(tmp_path):
 
 def test_a_build_whose_daemon_was_lost_is_tried_once_more(docker, built, tmp_path, monkeypatch):
     away = [EngineError("away"), EngineError("away")]
-    monkeypatch.setattr(module, "missing_part", lambda _: away.pop() if away else None)
+    monkeypatch.setattr(diagnosis, "missing_part", lambda _: away.pop() if away else None)
     begun = tmp_path / "begun"
     docker(f"test -e {begun} && exit 0; touch {begun}; echo '{LOST}'; exit 1")
     assert built().steps == 0
@@ -81,7 +81,7 @@ def test_a_build_whose_daemon_was_lost_is_tried_once_more(docker, built, tmp_pat
 
 @pytest.mark.parametrize("began", [False, True])
 def test_a_daemon_that_is_lost_twice_was_there_or_is_missing(docker, built, monkeypatch, began):
-    monkeypatch.setattr(module, "missing_part", lambda _: EngineError("nobody is there"))
+    monkeypatch.setattr(diagnosis, "missing_part", lambda _: EngineError("nobody is there"))
     monkeypatch.setattr(module, "_RESTART", 0.0)
     step = json.dumps({"vertexes": [json.loads(f"{STEP}}}")]}) if began else ""
     docker(f"echo '{step}'; echo '{LOST}'; exit 1")
@@ -116,6 +116,23 @@ def test_a_step_that_can_t_be_executed_failed_itself_where_the_builder_can_t_be_
     with pytest.raises(BuildError) as caught:
         built()
     assert caught.value.summary == "build failed for linux/amd64: RUN make (exit code 126)"
+
+
+# -- its environment ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("processors", "used"), [(2, "1"), (16, "4"), (None, "1")])
+def test_buildx_leaves_the_processors_to_the_engine(docker, built, monkeypatch, processors, used):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: processors)
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    docker(f'test "$GOMAXPROCS" = {used}')
+    built()
+
+
+def test_buildx_gets_as_many_processors_as_the_user_says(docker, built, monkeypatch):
+    monkeypatch.setenv("GOMAXPROCS", "7")
+    docker('test "$GOMAXPROCS" = 7')
+    built()
 
 
 # -- following a command --------------------------------------------------------------------------

@@ -302,6 +302,12 @@ def test_a_session_that_builds_nothing_loads_nothing_that_builds(tmp_path):
     assert loaded_by(everything, *watched) == watched  # else this test would prove nothing
 
 
+def test_a_build_that_succeeds_loads_nothing_that_explains_failures():
+    watched = [f"pytest_dockerbin.{n}" for n in ("buildx.diagnosis", "buildx.inventory", "engine")]
+    assert loaded_by("import pytest_dockerbin.buildx.build", *watched) == []
+    assert sorted(loaded_by("import pytest_dockerbin.buildx.diagnosis", *watched)) == watched
+
+
 def test_pytest_reads_the_package_as_python_does(pytester):
     """It would rewrite the assertions, of which there are none, and read each module slower."""
     pytester.makeconftest(
