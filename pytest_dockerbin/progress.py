@@ -105,8 +105,18 @@ class BuildLog:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The steps that the Dockerfile asks for: ``[build 2/4] RUN ...``, not BuildKit's own."""
-        return tuple(step for step in self._steps.values() if _STEP.match(step.name))
+        """The steps that the Dockerfile asks for: ``[build 2/4] RUN ...``, not BuildKit's own.
+
+        A step that BuildKit joined to the same one of another build is told twice, under two
+        digests: it is the one at which BuildKit worked.
+        """
+        found: dict[str, Step] = {}
+        for step in self._steps.values():
+            if _STEP.match(step.name):
+                known = found.setdefault(step.name, step)
+                if (step.began, not step.cached) > (known.began, not known.cached):
+                    found[step.name] = step
+        return tuple(found.values())
 
     @property
     def running(self) -> tuple[Step, ...]:
@@ -116,10 +126,11 @@ class BuildLog:
             for step in self._steps.values()
             if step.began and not step.ended and not step.error
         )
-        return tuple(step for step in under_way if step in self.steps) or under_way
+        steps = self.steps
+        return tuple(step for step in under_way if step in steps) or under_way
 
     def timeline(self, emulated: Callable[[str], bool | None]) -> tuple[StepRecord, ...]:
-        """Return the record of every step that began, in that order, BuildKit's own too.
+        """Return the record of every step that began, in that order, BuildKit's own too; once each.
 
         All times are BuildKit's, whose clock may not be this machine's: the first step's start
         is the beginning.
@@ -127,7 +138,12 @@ class BuildLog:
         Args:
             emulated: tells by its name whether a step ran programs of a foreign processor.
         """
-        begun = [(step.started, step) for step in self._steps.values() if step.started is not None]
+        steps = self.steps
+        begun = [
+            (step.started, step)
+            for step in self._steps.values()
+            if step.started is not None and (step in steps or not _STEP.match(step.name))
+        ]
         begun.sort(key=itemgetter(0))
         first = begun[0][0] if begun else 0.0
         ends = (step.completed for _, step in begun if step.completed is not None)

@@ -109,9 +109,14 @@ def test_the_timeline_has_every_step_that_began():
 
 def test_a_step_without_an_end_lasts_until_the_last_thing_that_happened():
     log, _ = read(
-        vertex(digest="a", started="2026-01-01T00:00:00Z"),
-        vertex(digest="b", started="2026-01-01T00:00:01Z", completed="2026-01-01T00:00:05Z"),
-        vertex(digest="c", started="no time"),
+        vertex("[1/4] RUN a", digest="a", started="2026-01-01T00:00:00Z"),
+        vertex(
+            "[2/4] RUN b",
+            digest="b",
+            started="2026-01-01T00:00:01Z",
+            completed="2026-01-01T00:00:05Z",
+        ),
+        vertex("[3/4] RUN c", digest="c", started="no time"),
         vertex(digest="d", name="[2/2] RUN x\ny"),
     )
     steps = log.timeline(lambda _: None)
@@ -177,6 +182,29 @@ def test_a_step_is_told_when_it_begins_and_when_it_ends_once_each():
         vertex(started="t", completed="t"),
     )
     assert lines == ["#1 [1/1] RUN make", "#1 DONE"]
+
+
+@pytest.mark.parametrize("joined_first", [False, True])
+def test_a_step_that_is_joined_to_another_build_s_is_one_and_not_cached(joined_first):
+    """BuildKit tells of it under its own digest, as cached in the end, and under the other's."""
+    name, began, ended = "[1/2] RUN make", "2026-01-01T00:00:00Z", "2026-01-01T00:00:05Z"
+    later = vertex("[2/2] RUN test", "sha256:3", started=ended, completed=ended, cached=True)
+    own = [vertex(name, "sha256:1"), later]
+    other = vertex(name, "sha256:2", started=began)
+    log, _ = read(*([other, *own] if joined_first else [*own, other]))
+    assert [step.name for step in log.running] == [name]
+    assert len(log.steps) == 2
+    for piece in (
+        vertex(name, "sha256:2", started=began, completed=ended),
+        vertex(name, "sha256:1", started=ended, completed=ended, cached=True),
+    ):
+        log.feed(piece)
+    assert {step.name: step.cached for step in log.steps} == {name: False, "[2/2] RUN test": True}
+    records = log.timeline(lambda _: False)
+    assert [(each.name, each.seconds, each.cached) for each in records] == [
+        (name, 5.0, False),
+        ("[2/2] RUN test", 0.0, True),
+    ]
 
 
 def test_steps_that_began_and_have_not_ended_are_running():
