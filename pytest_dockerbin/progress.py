@@ -35,7 +35,7 @@ _STEP = re.compile(r"\[(?!(\S+ )?internal\]|[\w.-]+\] (?:exporting|resolving|sen
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029]|\x1b")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Step:
     """One step of a build, as BuildKit last described it.
 
