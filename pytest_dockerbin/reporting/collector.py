@@ -130,8 +130,7 @@ class _Test:
     ) -> None:
         """Take one phase: what the first one says that is not fine counts."""
         self._seconds += report.duration
-        if note["runs"]:
-            self._runs += tuple(map(run_from_json, note["runs"]))
+        self._runs += tuple(map(run_from_json, note["runs"]))
         outcome = _outcome(report)
         if outcome and outcome != "passed" and self._outcome == "passed":
             self._outcome = outcome

@@ -185,11 +185,11 @@ class Reporter:
             facts += [("runner", runner.runner), ("emulated", str(runner.emulated).lower())]
         given = getattr(item, "funcargs", {}).values()
         artifacts = [value for value in given if isinstance(value, Artifact)]
-        builds = self._suite.builds_of(artifacts) if artifacts else []
+        builds = self._suite.builds_of(artifacts)
         if builds:
+            digests = ", ".join(build.digest for build in builds)
             cached = all(build.is_cached for build in builds)
-            facts += [("digest", ", ".join(build.digest for build in builds))]
-            facts += [("cached", str(cached).lower())]
+            facts += [("digest", digests), ("cached", str(cached).lower())]
         return [(f"dockerbin.{name}", value) for name, value in facts if value]
 
     @pytest.hookimpl(tryfirst=True)
