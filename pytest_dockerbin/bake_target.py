@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import csv
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.build_settings import NamedPath, read_settings, spec_of
 from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.spec import Baked, Linked, linked_target
 

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Self
+
+from pytest_dockerbin.frozen import dataclass
 
 Matches = tuple[bool, ...]
 """Which groups of patterns matched a folder or one above it."""

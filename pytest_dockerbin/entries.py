@@ -19,10 +19,10 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.folders import delete, is_folder, make_writable, size_of, subfolders
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.locks import hold, is_held
 from pytest_dockerbin.record import Record, compare, copy, names_in
 

@@ -8,9 +8,10 @@ Microsoft's "PE Format", and ``mach-o/loader.h`` and ``fat.h`` of Apple's XNU.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from os import SEEK_END
 from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from pytest_dockerbin.errors import DockerbinError, HookError
+from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.secret import kind
 from pytest_dockerbin.surroundings import variables
 

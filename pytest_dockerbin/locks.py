@@ -10,13 +10,14 @@ import os
 import socket
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.activity import Silence
 from pytest_dockerbin.errors import BuildTimeoutError, StoppedError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.tables import plain
 
 if TYPE_CHECKING:

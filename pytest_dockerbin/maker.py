@@ -7,7 +7,7 @@ of the time that our modules take (measured with ``-X importtime``: 25 ms of 75)
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.attestations import read_image, take_files
@@ -15,6 +15,7 @@ from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
 from pytest_dockerbin.errors import BuildError, CacheMissError, DockerbinError, StoreError
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import ARCHIVE, BuildRecord, Manifest
 from pytest_dockerbin.settings import CacheMode
 from pytest_dockerbin.tables import size_text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.steps import StepRecord
 

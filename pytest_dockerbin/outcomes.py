@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import cause_of
 from pytest_dockerbin.settings import Missing, on_ci

@@ -7,11 +7,11 @@ import os
 import posixpath
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 from pytest_dockerbin.errors import ArtifactError, NotPrebuiltError, SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.shipment import INDEX, SUMS, Index, platform_of, read_sums
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,6 @@ _STEP = re.compile(r"\[(?!(\S+ )?internal\]|[\w.-]+\] (?:exporting|resolving|sen
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029]|\x1b")
 
 
-@dataclass(slots=True, eq=False)
 class Step:
     """One step of a build, as BuildKit last described it.
 
@@ -51,15 +49,16 @@ class Step:
         completed: when BuildKit last ended it, likewise.
     """
 
-    number: int
-    name: str
-    began: bool = False
-    ended: bool = False
-    cached: bool = False
-    error: str = ""
-    log: list[str] = field(default_factory=list)
-    started: float | None = None
-    completed: float | None = None
+    def __init__(self, number: int, name: str) -> None:
+        self.number = number
+        self.name = name
+        self.began = False
+        self.ended = False
+        self.cached = False
+        self.error = ""
+        self.log: list[str] = []
+        self.started: float | None = None
+        self.completed: float | None = None
 
 
 class BuildLog:

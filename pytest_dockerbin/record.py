@@ -7,12 +7,12 @@ import json
 import os
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.folders import is_folder
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import Manifest
 
 if TYPE_CHECKING:

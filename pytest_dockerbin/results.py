@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from shlex import quote
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.progress import clean
 
 if TYPE_CHECKING:

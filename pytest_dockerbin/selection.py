@@ -8,7 +8,6 @@ one's; the ini list; those that the bake file says for what the test builds; the
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import chain, product
@@ -18,6 +17,7 @@ import pytest
 
 from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform, is_pattern
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pytest_dockerbin.errors import DockerbinError, SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 

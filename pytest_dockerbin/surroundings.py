@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Self
 
 from pytest_dockerbin.dockerfile import stages, text_of
 from pytest_dockerbin.errors import ArtifactError, EmptyExportError, SettingsError
 from pytest_dockerbin.executables import read_executable
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.inspection import read_info
 from pytest_dockerbin.results import Sysroot
 

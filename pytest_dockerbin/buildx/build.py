@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from pytest_dockerbin.buildx.linked import bake_arguments, shown_arguments
 from pytest_dockerbin.buildx.process import SessionStopped, TimeUp, follow
 from pytest_dockerbin.dockerfile import prepare, run_platforms, stages, text_of
 from pytest_dockerbin.errors import DaemonLostError, SettingsError, StoppedError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.progress import BuildLog
 from pytest_dockerbin.redaction import Redaction

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.buildx.inventory import builder_platforms, failed_build, missing_part
 from pytest_dockerbin.errors import BuildError, BuildTimeoutError, EmulatorError, EngineError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import history_command
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_dockerbin.buildx.docker import find_docker, listed_platforms
 from pytest_dockerbin.engine import unreachable
 from pytest_dockerbin.errors import EngineError, SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import ref_id
 from pytest_dockerbin.surroundings import variables
 

@@ -9,11 +9,12 @@ import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import IO, TYPE_CHECKING, Protocol
 
 from pytest_dockerbin import surroundings
 from pytest_dockerbin.errors import EngineError
+from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

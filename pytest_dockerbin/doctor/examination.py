@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.buildx.inventory import take_inventory
 from pytest_dockerbin.errors import DockerbinError, EngineError, StoreError
 from pytest_dockerbin.folders import delete, size_of
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runners.binfmt import BINFMT_MISC, read_registered
 from pytest_dockerbin.runners.mounts import is_noexec

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.errors import EmulatorError
+from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

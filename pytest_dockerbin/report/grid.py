@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.report.wording import runs_with
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ controller, and into ``--dockerbin-report`` files.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import BuildError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import FileRecord, history_command
 from pytest_dockerbin.progress import clean
 from pytest_dockerbin.results import signal_name

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.report.wording import duration, step_time
 
 if TYPE_CHECKING:

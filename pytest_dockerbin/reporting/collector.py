@@ -74,12 +74,13 @@ class Collector:
         """Take a further line for a person, about all that was tested."""
         self._notes.append(line)
 
-    def report(self, exit_status: int = 0, *, files: bool = False) -> Report:
+    def report(self, exit_status: int = 0, *, whole: bool = False) -> Report:
         """Return what is known by now.
 
         Args:
             exit_status: pytest's.
-            files: whether to look up which files the builds exported.
+            whole: whether to look up what reports tell and the terminal does not: this plugin's
+                version, 2 ms, and which files the builds exported.
         """
         found = {*self._platforms, *(platform for _, platform in self._builds)}
         # what no test was collected for, such as a test's own builds, comes last
@@ -95,12 +96,12 @@ class Collector:
         return Report(
             started=self._started,
             seconds=time.time() - self._started,
-            version=importlib.metadata.version("pytest-dockerbin"),
+            version=importlib.metadata.version("pytest-dockerbin") if whole else "",
             exit_status=exit_status,
             platforms=tuple(
                 self._platforms.get(name, PlatformReport(platform=name)) for name in names
             ),
-            builds=tuple(map(_with_files, builds) if files else builds),
+            builds=tuple(map(_with_files, builds) if whole else builds),
             tests=tuple(test.report() for test in self._tests.values()),
             missing=tuple((reason, count) for _, reason, count in missing),
             notes=tuple(self._notes),

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.report.wording import line, shown
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ class Tracing:
         """Send them."""
         from pytest_dockerbin.report.telemetry import send  # noqa: PLC0415 (0.3 s, only if wanted)
 
-        self._lost = not send(self._collector.report(int(exitstatus)))
+        self._lost = not send(self._collector.report(int(exitstatus), whole=True))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say it where the collector did not take them: no test fails by that."""

@@ -39,7 +39,7 @@ class Writing:
         """Write the reports; workers leave that to their controller."""
         if self._config.option.collectonly or hasattr(self._config, "workerinput"):
             return
-        report = self._collector.report(int(exitstatus), files=True)
+        report = self._collector.report(int(exitstatus), whole=True)
         suite = suite_of(self._config)
         for path in suite.reports:
             try:

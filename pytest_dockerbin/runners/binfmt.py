@@ -8,10 +8,10 @@ for miscellaneous Binary Formats".
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_dockerbin.executables import elf_architecture, read_executable
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.runners.proof import ProofError, output_of, qemu_version
 
 BINFMT_MISC = Path("/proc/sys/fs/binfmt_misc")

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.engine import EMPTY
 from pytest_dockerbin.errors import EmulatorError, EngineError, SettingsError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.runners.containers import Place, client_environment

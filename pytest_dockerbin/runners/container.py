@@ -12,11 +12,12 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import IO, TYPE_CHECKING, Self
 
 from pytest_dockerbin.engine import EMPTY
 from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.results import Kind
 from pytest_dockerbin.runners.containers import client_environment
 from pytest_dockerbin.runners.host import HostRunner
@@ -98,7 +99,7 @@ class ContainerRunner(HostRunner):
         self, command: Command, data: bytes | None, limit: float, max_output: int
     ) -> tuple[tuple[bytes, bytes], Verdict, Usage]:
         __tracebackhide__ = True
-        streams, end, usage = super(ContainerRunner, self)._run(command, data, limit, max_output)
+        streams, end, usage = super()._run(command, data, limit, max_output)
         if end.kind is Kind.EXITED and (why := _why(command, end.returncode, *streams)):
             return (b"", why.stderr), why, usage
         return streams, end, usage

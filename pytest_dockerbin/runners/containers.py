@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.archive import archive_of, archive_of_programs
 from pytest_dockerbin.engine import EMPTY, Engine
 from pytest_dockerbin.errors import EngineError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.runners.tiny import idle_program, signal_program
 
 if TYPE_CHECKING:

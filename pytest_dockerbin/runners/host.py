@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_dockerbin.errors import RunError
+from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.results import RunResult, title
 from pytest_dockerbin.runners.launcher import write_launcher
 from pytest_dockerbin.runners.lineage import family

@@ -225,5 +225,5 @@ def test_of_a_build_on_another_machine_there_are_no_files():
     build = replace(BuildReport.begun("key", ARM, "Dockerfile", ()), result="/nowhere/result")
     collector = Collector()
     collector.take_build(build)
-    (told,) = collector.report(files=True).builds
+    (told,) = collector.report(whole=True).builds
     assert told.files == ()

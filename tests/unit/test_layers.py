@@ -19,7 +19,7 @@ PACKAGE = Path(pytest_dockerbin.__file__).parent
 
 # from the bottom to the top; a module imports from lower layers only
 LAYERS = (
-    {"errors", "commands_in_text", "steps", "surroundings"},
+    {"frozen", "errors", "commands_in_text", "steps", "surroundings"},
     # frozen values, and readers of formats
     {"platforms", "secret", "spec", "settings", "runner_spec", "job", "artifact", "results"}
     | {"executables", "progress", "redaction", "dockerfile", "dockerignore", "tables"}
