@@ -131,10 +131,12 @@ class _Test:
     ) -> None:
         """Take one phase: what the first one says that is not fine counts."""
         self._seconds += report.duration
-        self._runs += tuple(map(run_from_json, note["runs"]))
-        outcome = _outcome(report)
-        if outcome and outcome != "passed" and self._outcome == "passed":
-            self._outcome = outcome
+        if note["runs"]:
+            self._runs += tuple(map(run_from_json, note["runs"]))
+        if report.outcome == "passed" and not hasattr(report, "wasxfail"):
+            return  # as most are
+        if self._outcome == "passed":
+            self._outcome = _outcome(report)
             self._reason = stop.get("reason") or _reason(report)
             self._text = _text(report)
 
@@ -163,15 +165,13 @@ def _with_files(build: BuildReport) -> BuildReport:
     return replace(build, files=manifest.files) if manifest else build
 
 
-def _outcome(report: pytest.TestReport) -> str | None:
-    """Return what a phase says of its test; None where it says nothing."""
+def _outcome(report: pytest.TestReport) -> str:
+    """Return what a phase that is not fine says of its test."""
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed" if report.passed else "failed"
     if report.skipped:
         return "skipped"
-    if report.failed:
-        return "failed" if report.when == "call" else "error"
-    return "passed" if report.when == "call" else None
+    return "failed" if report.when == "call" else "error"
 
 
 def _reason(report: pytest.TestReport) -> str:
