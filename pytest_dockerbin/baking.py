@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin import answers
+from pytest_dockerbin.build_name import BakedAs
 from pytest_dockerbin.errors import DockerbinError, EngineError, NotPrebuiltError
-from pytest_dockerbin.shipment import BakedAs
 
 if TYPE_CHECKING:
     from pathlib import Path

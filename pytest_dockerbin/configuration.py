@@ -13,7 +13,6 @@ from pytest_dockerbin.build_settings import read_settings
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.options import BUILD_SETTINGS, all_given, given, ini_key
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report import FORMATS
 from pytest_dockerbin.runner_spec import read_runners
 from pytest_dockerbin.settings import (
@@ -25,7 +24,6 @@ from pytest_dockerbin.settings import (
     read_age,
     read_size,
 )
-from pytest_dockerbin.shipping import check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +130,8 @@ def read_output(config: pytest.Config) -> Path | None:
     prebuilt = _given(config, "prebuilt")
     if prebuilt and folder.resolve() == _folder(config, prebuilt).resolve():
         raise SettingsError(f"{found.source}: {str(folder)!r} is what {prebuilt.source} tests")
+    from pytest_dockerbin.shipping import check_output  # noqa: PLC0415 (few write one)
+
     check_output(folder, found.source)
     return folder
 
@@ -206,6 +206,8 @@ def _prebuilt(config: pytest.Config) -> Path | None:
     if found is None:
         return None
     folder = _folder(config, found)
+    from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (few have one)
+
     Prebuilt(folder).check(found.source)
     return folder
 

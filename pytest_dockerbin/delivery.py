@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_dockerbin.build_name import BakedAs, BuildName, Export
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.platforms import Platform
-from pytest_dockerbin.shipment import SUMS, BakedAs, BuildName
-from pytest_dockerbin.shipping import Export, Verdict, ship
+from pytest_dockerbin.shipment import SUMS
+from pytest_dockerbin.shipping import Verdict, ship
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:

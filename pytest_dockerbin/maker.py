@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.attestations import Statement
+    from pytest_dockerbin.build_name import BuildName
     from pytest_dockerbin.buildx.process import Guard
     from pytest_dockerbin.entries import Entries
     from pytest_dockerbin.hooks import Hooks
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pytest_dockerbin.prebuilt import Prebuilt
     from pytest_dockerbin.progress import BuildLog
     from pytest_dockerbin.settings import Settings
-    from pytest_dockerbin.shipment import BuildName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pytest_dockerbin.build_name import BuildName
     from pytest_dockerbin.manifest import FileRecord
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.shipment import BuildName
 
 _BLOCK = 1024 * 1024
 _MOST_LINKS = 40  # as many as the kernel follows

@@ -22,6 +22,7 @@ from pytest_dockerbin.activity import Deferred, Silence
 from pytest_dockerbin.ahead import Ahead
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.baking import Baking
+from pytest_dockerbin.build_name import BuildName
 from pytest_dockerbin.build_settings import find_sources
 from pytest_dockerbin.buildx.docker import is_down
 from pytest_dockerbin.dockerfile import text_of
@@ -44,7 +45,6 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.record import names_in
 from pytest_dockerbin.session_runners import SessionRunners
 from pytest_dockerbin.settings import CacheMode, Settings
-from pytest_dockerbin.shipment import BuildName
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
 from pytest_dockerbin.watchdog import Watchdog

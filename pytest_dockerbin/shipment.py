@@ -13,13 +13,12 @@ Sources: BuildKit's local exporter for the platforms' folders; the manual of GNU
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Self
 
+from pytest_dockerbin.build_name import BakedAs, BuildName
 from pytest_dockerbin.errors import DockerbinError, SettingsError
 from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.manifest import FileRecord
@@ -28,7 +27,6 @@ from pytest_dockerbin.platforms import Platform
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_dockerbin.spec import BuildSpec
 
 SUMS = "SHA256SUMS"
 INDEX = "dockerbin.json"
@@ -67,71 +65,6 @@ def read_sums(text: str) -> dict[str, str]:
         elif line.strip():
             raise ValueError(f"line {number} is no checksum and name")
     return sums
-
-
-class BuildName(NamedTuple):
-    """What a build is called wherever the project lies; as text, the name of its folder.
-
-    Attributes:
-        name: context, Dockerfile and target as far as they are not the usual ones, or ``default``.
-        inputs: a digest of build arguments and the like; empty without any.
-    """
-
-    name: str
-    inputs: str = ""
-
-    @classmethod
-    def of(cls, spec: BuildSpec, project: Path) -> Self:
-        """Return the name of a build; paths count as seen from the folder ``project``.
-
-        What does not decide the files is left out, and so is a context outside the project, such
-        as a temporary folder: it is another one each time. A bake target has its own name, after
-        the folder of its file.
-        """
-        place = str(spec.baked.files[0].parent if spec.baked else spec.context)
-        context = _seen_from(project, place)
-        words = [] if context == "." or context.startswith("..") else [context]
-        if spec.baked:
-            words.append(spec.baked.target)
-        else:
-            words += _unusual(spec)
-        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
-        contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
-        inputs = [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
-        if not any(inputs):
-            return cls(name)
-        return cls(name, hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8])
-
-    def __str__(self) -> str:
-        return f"{self.name}-{self.inputs}" if self.inputs else self.name
-
-
-def _unusual(spec: BuildSpec) -> list[str]:
-    """Return a spec's Dockerfile and stage as far as they are not the usual ones."""
-    dockerfile = str(spec.dockerfile)
-    if isinstance(spec.dockerfile, Path):
-        dockerfile = _seen_from(Path(spec.context), dockerfile)
-    unusual = spec.dockerfile_text is None and dockerfile != "Dockerfile"
-    return [*([dockerfile] if unusual else []), *([spec.target] if spec.target else [])]
-
-
-class BakedAs(NamedTuple):
-    """Which bake target a build is: so its tests find it where bake can't be asked.
-
-    Attributes:
-        file: the bake file, as a path inside the project.
-        target: the target's name.
-        asked: names of targets and groups that tests ask for and that stand for it, sorted;
-            ``default`` where they name none.
-    """
-
-    file: str
-    target: str
-    asked: tuple[str, ...]
-
-
-def _seen_from(project: Path, place: str) -> str:
-    return os.path.relpath(place, project) if Path(place).is_absolute() else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

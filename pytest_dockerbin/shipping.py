@@ -23,30 +23,10 @@ from pytest_dockerbin.shipment import INDEX, SUMS, Index, Shipped, write_sums
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pytest_dockerbin.build_name import BuildName, Export
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.shipment import BakedAs, BuildName
 
 _STAGING = ".dockerbin-"  # begins the names of hidden folders
-
-
-class Export(NamedTuple):
-    """What a fixture gave to tests: one build for one platform.
-
-    Attributes:
-        build: the build's name.
-        label: what a person calls the build.
-        target: the stage that was exported, or None.
-        platform: what was built.
-        result: the folder of its result in the session's store; None where the build failed.
-        bake: the bake target that it is, or None.
-    """
-
-    build: BuildName
-    label: str
-    target: str | None
-    platform: Platform
-    result: Path | None
-    bake: BakedAs | None = None
 
 
 class Verdict(NamedTuple):

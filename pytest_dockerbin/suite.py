@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import pytest
 
+from pytest_dockerbin.build_name import BuildName, Export
 from pytest_dockerbin.build_settings import merged, read_settings, spec_of
 from pytest_dockerbin.configuration import (
     read_build_defaults,
@@ -35,8 +36,6 @@ from pytest_dockerbin.report.model import BuildReport, PlatformReport
 from pytest_dockerbin.reporting.live import activity_of
 from pytest_dockerbin.runner_spec import Way
 from pytest_dockerbin.session import Builder, new_session_name
-from pytest_dockerbin.shipment import BuildName
-from pytest_dockerbin.shipping import Export
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

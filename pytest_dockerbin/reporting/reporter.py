@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dockerbin.artifact import Artifact
-from pytest_dockerbin.delivery import Delivery
 from pytest_dockerbin.errors import RunError, UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
 from pytest_dockerbin.options import given
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
-from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import BuildReport, run_from_json
 from pytest_dockerbin.report.wording import many, outcomes
@@ -40,6 +38,7 @@ from pytest_dockerbin.suite import suite_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from pytest_dockerbin.delivery import Delivery
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.report.model import Report
 
@@ -55,9 +54,7 @@ def register(config: pytest.Config) -> None:
         plugins.register(folding, "dockerbin-folding")
         plugins.register(ErrorUnfolding(folding), "dockerbin-unfolding")
         output = suite_of(config).output
-        delivery = Delivery(config, output) if output else None
-        if delivery:
-            plugins.register(delivery, "dockerbin-delivery")
+        delivery = _delivery(config, output) if output else None
         collector = Collector()
         plugins.register(Reporter(config, delivery, collector), "dockerbin-reporter")
         if not hasattr(config, "workerinput") and tracing.is_wanted():
@@ -69,6 +66,15 @@ def register(config: pytest.Config) -> None:
         if getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput"):
             plugins.register(Relay(writer(config)), "dockerbin-relay")
         _register_between(config)
+
+
+def _delivery(config: pytest.Config, output: Path) -> Delivery:
+    """Add what writes ``--dockerbin-output``."""
+    from pytest_dockerbin.delivery import Delivery  # noqa: PLC0415 (few write one)
+
+    delivery = Delivery(config, output)
+    config.pluginmanager.register(delivery, "dockerbin-delivery")
+    return delivery
 
 
 def _register_between(config: pytest.Config) -> None:
@@ -244,11 +250,17 @@ class Reporter:
         for build in builds:
             self._collector.take_build(build)
         folder = self._suite.settings.prebuilt
-        if folder and (builds or self._suite.workers_built) and not Prebuilt(folder).is_checked:
+        if folder and (builds or self._suite.workers_built):
+            self._note_unchecked(folder)
+        self._notes.close()
+
+    def _note_unchecked(self, folder: Path) -> None:
+        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (few have one)
+
+        if not Prebuilt(folder).is_checked:
             self._collector.take_note(
                 f"{folder} has no SHA256SUMS: whether it is what was built was not checked"
             )
-        self._notes.close()
 
     # -- what is printed --------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ LAYERS = (
         "reproducibility",
         "manifest",
         "shipment",
+        "build_name",
         "bake_target",
         "invocation",
         "journal",

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_dockerbin import prebuilt
 from pytest_dockerbin import session as session_module
+from pytest_dockerbin.build_name import BuildName
 from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import (
     ArtifactError,
@@ -27,7 +28,7 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.prebuilt import Prebuilt
 from pytest_dockerbin.session import Builder
 from pytest_dockerbin.settings import Settings
-from pytest_dockerbin.shipment import BuildName, Index, Shipped, write_sums
+from pytest_dockerbin.shipment import Index, Shipped, write_sums
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64")

@@ -9,13 +9,13 @@ import elf as make
 import pytest
 
 from pytest_dockerbin import shipping
+from pytest_dockerbin.build_name import BuildName, Export
 from pytest_dockerbin.build_settings import spec_of
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import Builder
 from pytest_dockerbin.settings import Settings
-from pytest_dockerbin.shipment import BuildName
-from pytest_dockerbin.shipping import Export, Verdict, check_output, ship
+from pytest_dockerbin.shipping import Verdict, check_output, ship
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64")
