@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,6 @@ from pytest_dockerbin.attestations import PROVENANCE, SBOM
 from pytest_dockerbin.checks import Checks
 from pytest_dockerbin.errors import ArtifactError, UnavailableError
 from pytest_dockerbin.executables import read_executable
-from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.invocation import (
     check_input,
     check_options,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from reprlib import repr as short_repr
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pytest_dockerbin.artifact import Artifact
-from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.results import Kind, signal_name
 
 if TYPE_CHECKING:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pytest_dockerbin.errors import DockerbinError, HookError
-from pytest_dockerbin.frozen import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

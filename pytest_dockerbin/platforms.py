@@ -10,11 +10,11 @@ from __future__ import annotations
 import platform as host_platform
 import re
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from pytest_dockerbin.errors import SettingsError
-from pytest_dockerbin.frozen import dataclass
 
 _OSES = ("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "wasip1")
 _OS_ALIASES = {"macos": "darwin"}
@@ -61,7 +61,7 @@ _LEVEL_FLAGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Platform:
     """An operating system, an architecture and, where it matters, a variant of it.
 
@@ -71,13 +71,6 @@ class Platform:
     os: str
     architecture: str
     variant: str = ""
-
-    def __lt__(self, other: Platform) -> bool:
-        return (self.os, self.architecture, self.variant) < (
-            other.os,
-            other.architecture,
-            other.variant,
-        )
 
     @classmethod
     def parse(cls, text: str) -> Platform:

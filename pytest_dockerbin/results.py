@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from shlex import quote
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from pytest_dockerbin.errors import RunError
-from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.progress import clean
 
 if TYPE_CHECKING:

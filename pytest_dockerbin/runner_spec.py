@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pytest_dockerbin.errors import SettingsError
-from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:

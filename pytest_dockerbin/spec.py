@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.secret import described
 
 if TYPE_CHECKING:

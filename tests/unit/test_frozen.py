@@ -9,7 +9,9 @@ import pickle
 
 import pytest
 
-from pytest_dockerbin import frozen
+import pytest_dockerbin
+from pytest_dockerbin import Platform, frozen
+from pytest_dockerbin.buildx.process import Timeouts
 
 
 class Shown:
@@ -140,7 +142,12 @@ def test_the_library_knows_them(classes):
 
 
 def test_they_go_to_other_processes():
-    from pytest_dockerbin.platforms import Platform  # noqa: PLC0415
+    limits = Timeouts(total=5.0)
+    assert pickle.loads(pickle.dumps(limits)) == limits
 
-    platform = Platform.parse("linux/arm/v7")
-    assert pickle.loads(pickle.dumps(platform)) == platform
+
+def test_what_users_hold_is_the_library_s():
+    held = [getattr(pytest_dockerbin, name) for name in pytest_dockerbin.__all__]
+    values = [kind for kind in held if dataclasses.is_dataclass(kind)]
+    assert Platform in values
+    assert [kind for kind in values if not kind.__dataclass_params__.frozen] == []
