@@ -181,7 +181,8 @@ class Artifact(os.PathLike[str]):
 
         Raises:
             ValueError: it is a tree of files.
-            UnavailableError: there is no engine, or it finds no image in the archive.
+            ArtifactError: the engine finds no image in the archive, such as that of ``tar``.
+            UnavailableError: there is no engine.
         """
         __tracebackhide__ = True
         if self.manifest.archive is None or self.loader is None:

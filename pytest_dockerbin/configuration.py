@@ -213,6 +213,8 @@ def _prebuilt(config: pytest.Config) -> Path | None:
 
 
 def _folder(config: pytest.Config, found: _Given) -> Path:
+    if not str(found.value).strip():  # as of a variable that is not set: never the working folder
+        raise SettingsError(f"{found.source}: expected a path, and there is nothing")
     return (_base(config, found.source) / Path(found.value).expanduser()).absolute()
 
 

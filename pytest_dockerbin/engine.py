@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pytest_dockerbin.archive import archive_of_programs
-from pytest_dockerbin.errors import EngineError, SettingsError
+from pytest_dockerbin.errors import ArtifactError, EngineError, SettingsError
 from pytest_dockerbin.platforms import Platform
 
 if TYPE_CHECKING:
@@ -140,12 +140,18 @@ class Engine:
         """Load the archive of an image and give it a name.
 
         Raises:
-            EngineError: it is no image, or the engine refused.
+            ArtifactError: there is not one image in it.
+            EngineError: the engine refused.
         """
-        with _asking(), archive.open("rb") as file:
-            loaded = self._client.images.load(file)
+        from docker.errors import ImageLoadError  # noqa: PLC0415
+
+        with archive.open("rb") as file, _asking():
+            try:
+                loaded = self._client.images.load(file)
+            except ImageLoadError as error:
+                raise ArtifactError.no_image(archive, str(error)) from None
             if len(loaded) != 1:
-                raise EngineError.refused(f"there are {len(loaded)} images in {archive.name}")
+                raise ArtifactError.no_image(archive, f"there are {len(loaded)} in it")
             loaded[0].tag(name)
 
     def remove_image(self, name: str) -> None:

@@ -441,6 +441,14 @@ class ArtifactError(DockerbinError):
         )
 
     @classmethod
+    def no_image(cls, archive: Path, why: str) -> Self:
+        """An export that can't be loaded into an engine."""
+        return cls(
+            f"the engine finds no image in {archive.name}: {why}",
+            hint="export one with exporter='oci' or exporter='docker'",
+        )
+
+    @classmethod
     def refused(cls, platform: str, why: str) -> Self:
         """A hook that verifies artifacts has something against it."""
         first, _, rest = why.strip().partition("\n")

@@ -58,9 +58,10 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
     words += [f"--cache-from={cache}" for cache in read]
     words += [f"--cache-to={cache}" for cache in written]
     words += [f"--attest={attestation}" for attestation in attestations(spec)]
-    words += [f"--no-cache-filter={stage}" for stage in spec.no_cache_filter]
-    if spec.no_cache:
+    if spec.no_cache:  # buildx refuses both, and these are all stages
         words.append("--no-cache")
+    else:
+        words += [f"--no-cache-filter={stage}" for stage in spec.no_cache_filter]
     if spec.pull:
         words.append("--pull")
     context = "-" if spec.is_archive else str(spec.context)

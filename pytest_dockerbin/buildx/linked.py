@@ -92,7 +92,8 @@ def _target(
         "cache-to": destinations,
         "attest": attestations(spec),
         "no-cache": spec.no_cache,
-        "no-cache-filter": list(spec.no_cache_filter),
+        # buildx refuses both, and the former are all stages
+        "no-cache-filter": [] if spec.no_cache else list(spec.no_cache_filter),
         "pull": spec.pull,
     }
     return {key: value for key, value in body.items() if value}

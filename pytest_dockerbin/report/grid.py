@@ -127,6 +127,11 @@ class BuildRow:
     title: str
     cells: tuple[BuildReport | None, ...]
 
+    @property
+    def failed(self) -> bool:
+        """Whether it failed for any platform."""
+        return any(build is not None and build.error for build in self.cells)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+INTERRUPTED = "interrupted"
+"""The error of a build whose end nobody saw."""
+
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 """How a test may have ended."""
 
@@ -180,6 +183,7 @@ class BuildReport:
         key: a digest of what is built: equal for builds that were made once for all.
         label: what a person calls it.
         names: of the named builds that it is.
+        mark: tells it from other builds of these names, or this label; nothing without any.
         platform: in Docker's spelling.
         source: ``built``, ``reused``, ``rebuilt`` or ``prebuilt``, as of `BuildRecord`; ``failed``.
         seconds: how long it took; where it failed, how long its steps took.
@@ -219,6 +223,7 @@ class BuildReport:
     text: str = ""
     place: tuple[str, int] | None = None
     result: str = ""
+    mark: str = ""
 
     @classmethod
     def begun(cls, key: str, platform: Platform, label: str, names: tuple[str, ...]) -> Self:
@@ -229,7 +234,7 @@ class BuildReport:
             names=names,
             platform=str(platform),
             source="failed",
-            error="interrupted",
+            error=INTERRUPTED,
         )
 
     def failed(self, error: DockerbinError, place: tuple[str, int] | None = None) -> Self:
@@ -287,7 +292,8 @@ class BuildReport:
     @property
     def title(self) -> str:
         """The names of the build, or what a person calls it."""
-        return ", ".join(self.names) or self.label
+        title = ", ".join(self.names) or self.label
+        return f"{title} [{self.mark}]" if self.mark else title
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values for `from_json`."""

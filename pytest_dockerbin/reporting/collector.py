@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.answers import read_result
 from pytest_dockerbin.report.model import (
+    INTERRUPTED,
     PlatformReport,
     Report,
     TestReport,
@@ -18,7 +19,7 @@ from pytest_dockerbin.report.model import (
 from pytest_dockerbin.reporting.notes import NOTE, STOP
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     import pytest
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_dockerbin.report.model import BuildReport, RunReport
 
 _MOST_TEXT = 64 * 1024  # characters of a failure
+_UNFINISHED = "it did not end: its process crashed, or the run was interrupted"
 
 
 class Collector:
@@ -63,12 +65,12 @@ class Collector:
 
     def take_build(self, build: BuildReport) -> None:
         """Take a build; those of several processes are one, and equal named builds too."""
-        which = build.key if build.names else build.label
-        known = self._builds.get((which, build.platform))
+        known = self._builds.get((build.key, build.platform))
         if known:
             names = tuple(dict.fromkeys((*known.names, *build.names)))
-            build = replace(known, names=names)
-        self._builds[which, build.platform] = build
+            # one that was interrupted in a process may have ended in another
+            build = replace(build if known.error == INTERRUPTED else known, names=names)
+        self._builds[build.key, build.platform] = build
 
     def take_note(self, line: str) -> None:
         """Take a further line for a person, about all that was tested."""
@@ -87,7 +89,8 @@ class Collector:
         names = [*filter(found.__contains__, self._order), *sorted(found.difference(self._order))]
         place = {name: at for at, name in enumerate(names)}
         builds = sorted(
-            self._builds.values(), key=lambda build: (place[build.platform], build.title)
+            _told_apart(list(self._builds.values())),
+            key=lambda build: (place[build.platform], build.title),
         )
         missing = sorted(
             (min(place.get(name, len(place)) for name in platforms), reason, len(platforms))
@@ -121,7 +124,7 @@ class _Test:
         self._started = first.start
         self._worker = getattr(first, "worker_id", "")
         self._note = note
-        self._outcome = "passed"
+        self._outcome = ""  # until more than its setup is told
         self._seconds = 0.0
         self._reason = self._text = ""
         self._runs: tuple[RunReport, ...] = ()
@@ -134,8 +137,9 @@ class _Test:
         if note["runs"]:
             self._runs += tuple(map(run_from_json, note["runs"]))
         if report.outcome == "passed" and not hasattr(report, "wasxfail"):
-            return  # as most are
-        if self._outcome == "passed":
+            if report.when != "setup":
+                self._outcome = self._outcome or "passed"
+        elif self._outcome in ("", "passed"):
             self._outcome = _outcome(report)
             self._reason = stop.get("reason") or _reason(report)
             self._text = _text(report)
@@ -147,14 +151,25 @@ class _Test:
             name=self._note["name"],
             case=self._note["case"],
             platform=self._note["platform"],
-            outcome=self._outcome,
+            outcome=self._outcome or "error",
             started=self._started,
             seconds=self._seconds,
-            reason=self._reason,
+            reason=self._reason if self._outcome else _UNFINISHED,
             text=self._text,
             runs=self._runs,
             worker=self._worker,
         )
+
+
+def _told_apart(builds: Sequence[BuildReport]) -> list[BuildReport]:
+    """Return builds with a mark where different ones have one title."""
+    keys: dict[str, set[str]] = {}
+    for build in builds:
+        keys.setdefault(build.title, set()).add(build.key)
+    return [
+        replace(build, mark=build.key[:6]) if len(keys[build.title]) > 1 else build
+        for build in builds
+    ]
 
 
 def _with_files(build: BuildReport) -> BuildReport:

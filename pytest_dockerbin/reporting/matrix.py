@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MOST_PLATFORMS = 6
 _MOST_ROWS = 20  # what has one cause has it in most of them
+_MOST_BUILDS = 8  # beyond them, only those that failed
 _SHORTEST = 24  # signs that are left of a test's name
 _GAP = "  "
 
@@ -52,11 +53,14 @@ def matrix(grid: Grid, width: int, *, everything: bool) -> list[list[Word]]:
     if not rows or len(grid.columns) > _MOST_PLATFORMS:
         return []
     told = rows if everything else rows[:_MOST_ROWS]
+    builds = list(grid.builds)
+    if not everything and len(builds) > _MOST_BUILDS:
+        builds = [row for row in builds if row.failed][:_MOST_BUILDS]
     lines = [
         [Word(""), *(Word(line(column.title)) for column in grid.columns)],
         [Word(""), *(Word(_runs_with(column)) for column in grid.columns)],
         *(_of_test(row) for row in told),
-        *(_of_build(row) for row in grid.builds),
+        *(_of_build(row) for row in builds),
     ]
     first, *widths = (max(len(words[at].text) for words in lines) for at in range(len(lines[0])))
     room = width - sum(widths) - len(_GAP) * len(widths)
@@ -66,8 +70,11 @@ def matrix(grid: Grid, width: int, *, everything: bool) -> list[list[Word]]:
     aligned = [_aligned(words, widths) for words in lines]
     if len(told) < len(rows):
         more = many(len(rows) - len(told), "more test")
-        at = len(aligned) - len(grid.builds)
+        at = len(aligned) - len(builds)
         aligned.insert(at, [Word(f"... and {more} that -v shows", "yellow")])
+    if len(builds) < len(grid.builds):
+        more = many(len(grid.builds) - len(builds), "more build")
+        aligned.append([Word(f"... and {more} that -v shows")])
     return aligned
 
 

@@ -46,6 +46,11 @@ class Notes:
         self._runs.append(RunReport.of(result, started))
         del self._runs[:-_MOST_RUNS]
 
+    def take_runs(self) -> list[dict[str, Any]]:
+        """Return what was run since this was asked last: it is told of one test."""
+        runs, self._runs = self._runs, []
+        return [asdict(run) for run in runs]
+
     def of(self, item: pytest.Item, suite: Suite) -> dict[str, Any] | None:
         """Return the note for a report that is made of ``item`` now; None if it is not ours."""
         if item is not self._item:
@@ -55,8 +60,7 @@ class Notes:
             return None
         news: dict[str, Any] = {}
         if self._runs:
-            news["runs"] = [asdict(run) for run in self._runs]
-            self._runs = []
+            news["runs"] = self.take_runs()
         facts = suite.runner_facts(self._platform) if self._platform else None
         text = self._common["platform"]
         if facts is not None and self._told.get(text) is not facts:

@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.delivery import Delivery
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.report.model import Report
+    from pytest_dockerbin.report.model import Report, RunReport
 
 
+_PROPERTY = "dockerbin."  # begins the names of JUnit's properties
 _FIRST = "gw0"  # of pytest-xdist's workers
+_MOST_BUILDS = 8  # of a platform in its line, those that failed first
 
 
 def register(config: pytest.Config) -> None:
@@ -103,6 +105,7 @@ class Reporter:
         self._failures = 0
         self._collected: dict[Platform, None] = {}
         self._notes = Notes()
+        self._wholes: dict[pytest.TestReport, str] = {}
         self._collector = collector
 
     def pytest_sessionstart(self) -> None:
@@ -111,9 +114,11 @@ class Reporter:
 
     # -- while tests run --------------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Undo what earlier tests did; stop a test that can't run, before anything is built."""
+        """Undo what earlier tests did; stop a test that can't run, before anything is built.
+
+        After pytest has looked at the marks by which a test is skipped, and before its fixtures.
+        """
         platform = platform_of(item)
         if platform:
             self._suite.mend(platform)
@@ -152,26 +157,25 @@ class Reporter:
         note = self._notes.of(item, self._suite)
         if note:
             setattr(report, NOTE, note)
-            if note["runs"]:
-                self._tell_of_runs(report, call, note)
-            if report.when == "setup":
-                item.user_properties += self._properties(item, note)
+            if report.when == "setup" or note["runs"]:
+                self._set_properties(item, report, note)
+        runs = note["runs"] if note else self._notes.take_runs()
+        if runs:
+            self._tell_of_runs(report, call, [run_from_json(run) for run in runs])
         stop = Stop.of(call)
         if stop:
-            first = not stop.skipped and self._suite.claim(f"cause-{stop.cause}")
-            if first:
-                report.longrepr = stop.whole
-            elif stop.skipped:  # at the test, wherever the skip was raised
+            if stop.skipped:  # at the test, wherever the skip was raised
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
-            facts = {"cause": stop.cause, "first": first, "skipped": stop.skipped}
+            else:
+                self._wholes[report] = stop.whole
+            facts = {"cause": stop.cause, "first": False, "skipped": stop.skipped}
             setattr(report, STOP, facts | {"reason": stop.reason})
         return report
 
     def _tell_of_runs(
-        self, report: pytest.TestReport, call: pytest.CallInfo[None], note: dict[str, Any]
+        self, report: pytest.TestReport, call: pytest.CallInfo[None], runs: list[RunReport]
     ) -> None:
-        runs = [run_from_json(run) for run in note["runs"]]
         if self._config.getoption("htmlpath", None):  # pytest-html's
             from pytest_html import extras  # noqa: PLC0415
 
@@ -182,21 +186,49 @@ class Reporter:
             about = section(runs)
             report.sections += [about] if about else []
 
-    def _properties(self, item: pytest.Item, note: dict[str, Any]) -> list[tuple[str, str]]:
-        """Return what JUnit files say of a test."""
-        facts = [("platform", note["platform"])]
-        platform = platform_of(item)
-        runner = self._suite.runner_facts(platform) if platform else None
-        if runner and runner.runner:
-            facts += [("runner", runner.runner), ("emulated", str(runner.emulated).lower())]
+    def _set_properties(
+        self, item: pytest.Item, report: pytest.TestReport, note: dict[str, Any]
+    ) -> None:
+        """Set what JUnit files say of a test; pytest writes what it has when its teardown ends."""
+        facts: dict[str, str] = {}
+        if report.when == "setup":  # of a test that runs again too: nothing is said twice
+            item.user_properties[:] = [
+                each for each in item.user_properties if not each[0].startswith(_PROPERTY)
+            ]
+            facts |= {"platform": note["platform"], **self._of_builds(item)}
+        runner = self._runner_of(item, report, note)
+        if runner:
+            facts |= {"runner": runner[0], "emulated": str(runner[1]).lower()}
+        known = {name for name, _ in item.user_properties}
+        item.user_properties += [
+            (f"{_PROPERTY}{name}", value)
+            for name, value in facts.items()
+            if value and f"{_PROPERTY}{name}" not in known
+        ]
+
+    def _of_builds(self, item: pytest.Item) -> dict[str, str]:
         given = getattr(item, "funcargs", {}).values()
         artifacts = [value for value in given if isinstance(value, Artifact)]
         builds = self._suite.builds_of(artifacts)
-        if builds:
-            digests = ", ".join(build.digest for build in builds)
-            cached = all(build.is_cached for build in builds)
-            facts += [("digest", digests), ("cached", str(cached).lower())]
-        return [(f"dockerbin.{name}", value) for name, value in facts if value]
+        if not builds:
+            return {}
+        return {
+            "digest": ", ".join(build.digest for build in builds),
+            "cached": str(all(build.is_cached for build in builds)).lower(),
+        }
+
+    def _runner_of(
+        self, item: pytest.Item, report: pytest.TestReport, note: dict[str, Any]
+    ) -> tuple[str, bool] | None:
+        """Return what ran a test's program, or will: of what others start, nobody is told."""
+        if note["runs"]:
+            return note["runs"][-1]["runner"], note["runs"][-1]["emulated"]
+        platform = platform_of(item)
+        has_program = report.passed and "dockerbin_binary" in getattr(item, "fixturenames", ())
+        if platform is None or not has_program:
+            return None
+        facts = self._suite.runner_facts(platform)
+        return facts.runner, facts.emulated
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -223,8 +255,16 @@ class Reporter:
             suite.asked = in_order(suite.selection, suite.auto_platforms, self._collected)
         self._tell_controller(session.items)
 
+    @pytest.hookimpl(tryfirst=True)  # before anybody prints it, or sends it to a controller
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what is told of a test; let builds stop when ``-x`` ends the run."""
+        whole = self._wholes.pop(report, None)
+        # nobody sees the text of a failure that was expected, or of a test that will run again
+        if whole and report.failed:
+            stop = getattr(report, STOP)
+            if self._suite.claim(f"cause-{stop['cause']}"):
+                report.longrepr = whole
+                stop["first"] = True
         if report.failed:
             self._failures += 1
             most = self._config.getvalue("maxfail")
@@ -309,7 +349,7 @@ class Reporter:
         """Tell the CI service of failed builds; with ``-q`` too, since nobody reads it here."""
         its = service()
         if its and not self._config.option.collectonly:
-            for line in told(report.builds, its):
+            for line in told(report.builds, its, self._config.rootpath):
                 terminalreporter.ensure_newline()
                 terminalreporter.write_line(line)
 
@@ -331,8 +371,12 @@ class Reporter:
     def _platform_lines(self, report: Report) -> Iterator[str]:
         for each in report.platforms:
             builds = [build for build in report.builds if build.platform == each.platform]
+            builds.sort(key=lambda build: not build.error)
             counts = report.counts(each.platform)
-            words = [*map(_build_words, builds), *([outcomes(counts)] if counts else [])]
+            words = [*map(_build_words, builds[:_MOST_BUILDS])]
+            if len(builds) > _MOST_BUILDS:
+                words.append(many(len(builds) - _MOST_BUILDS, "more build"))
+            words += [outcomes(counts)] if counts else []
             platform = f"{each.platform} ({each.said})" if each.said else ""
             yield f"{platform or described(each.platform, self._suite)}: {'; '.join(words)}"
 

@@ -51,15 +51,22 @@ def service() -> Service | None:
     return None
 
 
-def told(builds: Iterable[BuildReport], to: Service) -> Iterator[str]:
-    """Yield what a service is told: for each failed build the error, and its folded log."""
+def told(builds: Iterable[BuildReport], to: Service, rootdir: Path) -> Iterator[str]:
+    """Yield what a service is told: for each failed build the error, and its folded log.
+
+    Args:
+        builds: the session's.
+        to: the service.
+        rootdir: pytest's, from which the builds' Dockerfiles are seen.
+    """
     done = set()
     for build in builds:
         if not build.reason or (build.reason, build.log_path) in done:
             continue
         done.add((build.reason, build.log_path))
         title = line(f"build of {build.title} for {build.platform}")
-        error = to.error(title, build.place, line(build.reason))
+        place = (_in_checkout(build.place[0], rootdir), build.place[1]) if build.place else None
+        error = to.error(title, place, line(build.reason))
         if error:
             yield error
         log = _log(build.log_path)
@@ -67,6 +74,14 @@ def told(builds: Iterable[BuildReport], to: Service) -> Iterator[str]:
             yield to.begin(f"log of the {title}")
             yield from log
             yield to.end(f"log of the {title}")
+
+
+def _in_checkout(name: str, rootdir: Path) -> str:
+    """Return a file's path as services want it: as seen from the folder of the checkout."""
+    checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("BUILD_SOURCESDIRECTORY")
+    path = Path(os.path.normpath(rootdir / name))
+    inside = checkout and path.is_relative_to(checkout)
+    return str(path.relative_to(checkout)) if checkout and inside else name
 
 
 def _log(path: str | None) -> list[str]:

@@ -282,6 +282,7 @@ class Containers:
             digest: of the archive, in hexadecimal: the same is loaded once.
 
         Raises:
+            ArtifactError: there is not one image in it.
             EngineError: there is no engine, or it refuses.
         """
         name = f"pytest-dockerbin-{self._session}:{digest[:12]}-{os.getpid()}"

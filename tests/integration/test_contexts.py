@@ -282,6 +282,7 @@ def test_an_image_s_archive_can_be_loaded_into_the_engine(project, containerd_st
     project.pytester.makepyfile(
         f"""
         import subprocess, pytest
+        from pytest_dockerbin import ArtifactError
 
         @pytest.mark.dockerbin(exporter={exporter!r})
         @pytest.mark.platform("linux/amd64", "linux/arm64")
@@ -296,10 +297,15 @@ def test_an_image_s_archive_can_be_loaded_into_the_engine(project, containerd_st
         def test_tree(dockerbin):
             with pytest.raises(ValueError, match="no image to load"):
                 dockerbin.load()
+
+        @pytest.mark.dockerbin(exporter="tar")
+        def test_tar(dockerbin):
+            with pytest.raises(ArtifactError, match="no image in .*: unrecognized image format"):
+                dockerbin.load()
         """
     )
     result = project.run("-rP")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines_random(["MACHINE x86_64", "MACHINE aarch64"])
     names = (project.pytester.path / "images").read_text().split()
     assert len(names) == 2

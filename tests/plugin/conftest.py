@@ -20,7 +20,8 @@ tell(started="2026-01-01T00:00:00Z")
 time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
 tell(started="2026-01-01T00:00:00Z", completed="2026-01-01T00:00:01Z")
 platform = next(w.partition("=")[2] for w in sys.argv if w.startswith("--platform="))
-if platform in os.environ.get("FAKE_BROKEN", "").split():
+broken = os.environ.get("FAKE_BROKEN", "").split()
+if platform in broken or not set(sys.argv).isdisjoint(broken):
     tell(error="process \\"make\\" did not complete successfully: exit code: 2")
     print("Dockerfile:2\\n" + "-" * 20 + "\\n   2 | >>> RUN make\\n" + "-" * 20)
     sys.exit("ERROR: failed to build: failed to solve: process \\"make\\" did not complete")
@@ -34,7 +35,7 @@ with open(dest + "/text", "w") as file:
 def built_project(pytester, monkeypatch, tmp_path):
     """A folder whose Dockerfile is in ``app``: its export is a file ``text`` of 2 KiB.
 
-    A build takes FAKE_SECONDS, and fails for the platforms of FAKE_BROKEN.
+    A build takes FAKE_SECONDS, and fails for the platforms and words of docker in FAKE_BROKEN.
     """
     outside = ("CI", "BUILD_NUMBER", "NO_COLOR", "FORCE_COLOR", "PYTEST_XDIST_WORKER")
     outside += ("BUILDX_BUILDER",)

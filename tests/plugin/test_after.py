@@ -130,6 +130,70 @@ def test_a_failing_test_tells_of_the_program_that_failed(run, args):
     assert not any(line.startswith("::error") for line in result.outlines)
 
 
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_build_that_failed_is_told_beside_one_of_the_same_name(run, monkeypatch, args):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    tests = """
+def test_a(dockerbin): pass
+
+@pytest.mark.dockerbin(build_args={"BAD": "1"})
+def test_b(dockerbin): pass
+
+def test_c(dockerbin): pass
+"""
+    result = run(tests, "-v", *args, broken="--build-arg=BAD=1")
+    result.assert_outcomes(passed=4, errors=2)
+    rows = [line.split() for line in matrix_of(result) if line.startswith("build ")]
+    assert sorted(words[3] for words in rows) == ["built", "failed"]
+    assert sum(line.startswith("::error file=app/Dockerfile") for line in result.outlines) == 2
+
+
+def test_a_test_whose_process_crashes_has_not_passed(run):
+    tests = "import os\n\ndef test_x(dockerbin):\n    os._exit(9)"
+    result = run(tests, "-n1", "-k", "amd64", "--max-worker-restart=0", broken="")
+    words = [line.split() for line in matrix_of(result)]
+    assert ["test_it.py::test_x", "ERROR"] in words
+
+
+def test_a_skipped_test_misses_nothing(run):
+    tests = """
+@pytest.mark.skip(reason="not today")
+def test_skipped(dockerbin_binary): pass
+
+@pytest.mark.xfail(run=False)
+def test_expected(dockerbin_binary): pass
+"""
+    result = run(tests, "--dockerbin-runner=none", "--dockerbin-missing=fail", broken="")
+    result.assert_outcomes(skipped=2, xfailed=2)
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_the_whole_error_is_told_where_it_is_seen(run, args):
+    tests = """
+@pytest.mark.xfail
+def test_expected(dockerbin): pass
+
+def test_x(dockerbin): pass
+
+def test_y(dockerbin): pass
+"""
+    result = run(tests, *args, "-k", "arm64")
+    result.assert_outcomes(xfailed=1, errors=2)
+    assert result.stdout.str().count(">>> RUN make") == 1
+
+
+def test_runs_are_told_of_the_test_that_ran_them(run):
+    tests = RUNS.format(check=False).replace(
+        "def test_run(dockerbin_platform, tmp_path):\n",
+        "def test_plain():\n"
+        "    from pytest_dockerbin import Platform\n"
+        "    dockerbin_platform = Platform.host()\n",
+    )
+    result = run(f"{tests}\n\ndef test_after(dockerbin_platform): assert False\n")
+    result.assert_outcomes(failed=3)
+    assert result.stdout.str().count("- dockerbin run:") == 1
+
+
 def test_what_an_error_tells_already_is_not_told_twice(run):
     result = run(RUNS.format(check=True), "-k", "amd64")
     result.assert_outcomes(failed=1)
@@ -150,6 +214,23 @@ def test_junit_files_have_properties(run, built_project, args):
     assert built["dockerbin.digest"].startswith("sha256:")
     assert built["dockerbin.cached"] == "false"
     assert found["test_text[linux/arm64]"] == {"dockerbin.platform": "linux/arm64"}
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_junit_files_have_what_ran_a_program(run, built_project, args):
+    tests = RUNS.format(check=False) + "\ndef test_none(dockerbin_platform): pass\n"
+    run(tests, "--junitxml=junit.xml", "-k", "amd64", *args)
+    tree = ET.parse(built_project.path / "junit.xml")
+    found = {
+        case.get("name"): [(each.get("name"), each.get("value")) for each in case.iter("property")]
+        for case in tree.iter("testcase")
+    }
+    assert found["test_none[linux/amd64]"] == [("dockerbin.platform", "linux/amd64")]
+    assert found["test_run[linux/amd64]"] == [
+        ("dockerbin.platform", "linux/amd64"),
+        ("dockerbin.runner", "native"),
+        ("dockerbin.emulated", "false"),
+    ]
 
 
 def test_pytest_html_has_the_runs(run, built_project):
@@ -187,6 +268,14 @@ def test_ci_services_are_told_once(run, monkeypatch, args, variable, error, fold
     folded = [line for line in lines[first + 1 : last] if not line.startswith("\x1b[0Klog of")]
     assert any("RUN make" in line for line in folded)
     assert all(line.startswith("| ") for line in folded)
+
+
+def test_ci_services_see_files_from_the_checkout(run, built_project, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(built_project.path.parent))
+    result = run(TESTS)
+    place = f"{built_project.path.name}/app/Dockerfile"
+    assert any(line.startswith(f"::error file={place},line=2") for line in result.outlines)
 
 
 def test_elsewhere_nobody_is_told(run):

@@ -84,6 +84,15 @@ def test_a_folder_that_can_t_be_used_is_one_line_and_exit_code_4(pytester, folde
         (["--dockerbin-output=mine"], foreign),
         (["--dockerbin-prebuilt=none"], f"--dockerbin-prebuilt: {no_folder} '{here}/none'"),
         (["--dockerbin-prebuilt=prebuilt", "--dockerbin-output=./prebuilt"], same),
+        *(
+            ([f"{option}="], f"{option}: expected a path, and there is nothing")
+            for option in (
+                "--dockerbin-output",
+                "--dockerbin-prebuilt",
+                "--dockerbin-cache-dir",
+                "--dockerbin-report",
+            )
+        ),
     ):
         result = pytester.runpytest_subprocess(*args)
         assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import elf
 import pytest
@@ -15,6 +16,7 @@ from pytest_dockerbin.buildx import build as module
 from pytest_dockerbin.buildx import diagnosis, process
 from pytest_dockerbin.buildx import docker as docker_module
 from pytest_dockerbin.buildx.build import _Emulation, build
+from pytest_dockerbin.buildx.command import arguments
 from pytest_dockerbin.buildx.docker import buildx_words
 from pytest_dockerbin.buildx.linked import bake_arguments
 from pytest_dockerbin.buildx.process import SessionStopped, Timeouts, TimeUp, Watch, follow
@@ -135,6 +137,28 @@ def test_buildx_gets_as_many_processors_as_the_user_says(docker, built, monkeypa
     built()
 
 
+@pytest.mark.parametrize(
+    ("variables", "protocol"),
+    [
+        ({}, ""),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317/"}, ""),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "grpc",
+        ),
+    ],
+)
+def test_buildx_sends_its_spans_as_ours_are_sent(docker, built, monkeypatch, variables, protocol):
+    for name in ("ENDPOINT", "TRACES_ENDPOINT", "PROTOCOL"):
+        monkeypatch.delenv(f"OTEL_EXPORTER_OTLP_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    docker(f'test "$OTEL_EXPORTER_OTLP_PROTOCOL" = "{protocol}"')
+    built()
+
+
 # -- following a command --------------------------------------------------------------------------
 
 
@@ -231,6 +255,18 @@ def test_where_docker_s_settings_can_t_be_read_docker_finds_its_plugin_itself(do
 def test_which_steps_are_emulated_is_known_unless_an_argument_decides(tmp_path, of, step, emulated):
     spec = BuildSpec(context=tmp_path, dockerfile=f"FROM {of}x AS bin\nRUN make\n")
     assert _Emulation(spec, Platform.host())(step) is emulated
+
+
+def test_where_every_step_runs_again_no_stage_is_named_for_it(tmp_path):
+    """Buildx refuses both."""
+    spec = BuildSpec(context=tmp_path, dockerfile="Dockerfile", no_cache_filter=("a", "b"))
+    words = arguments(spec, AMD64, "Dockerfile", dest="out")
+    assert [word for word in words if "cache" in word] == [
+        "--no-cache-filter=a",
+        "--no-cache-filter=b",
+    ]
+    words = arguments(replace(spec, no_cache=True), AMD64, "Dockerfile", dest="out")
+    assert [word for word in words if "cache" in word] == ["--no-cache"]
 
 
 def test_a_build_with_linked_targets_is_a_bake_file_with_all_that_it_needs(tmp_path):

@@ -83,6 +83,8 @@ def run(**facts):
         ([("setup", "passed"), ("call", "passed"), ("teardown", "failed")], "error"),
         ([("setup", "failed"), ("teardown", "passed")], "error"),
         ([("setup", "skipped"), ("teardown", "passed")], "skipped"),
+        ([("setup", "passed")], "error"),  # a crash, or Ctrl-C
+        ([("setup", "passed"), ("teardown", "passed")], "passed"),  # --setup-only
     ],
 )
 def test_the_phases_of_a_test_make_one_outcome(phases, outcome):
@@ -193,6 +195,34 @@ def test_builds_of_several_processes_are_one():
         collector.take_build(BuildReport.begun("key", ARM, "Dockerfile", (name,)))
     collector.take_build(BuildReport.begun("other", ARM, "Dockerfile", ()))
     assert [build.title for build in collector.report().builds] == ["Dockerfile", "server, client"]
+
+
+def test_different_builds_of_one_title_are_told_apart():
+    collector = Collector()
+    collector.take_build(BuildReport.begun("1111111", ARM, "Dockerfile", ()))
+    for name in ("client", "server"):
+        collector.take_build(BuildReport.begun("2222222", ARM, "Dockerfile", (name,)))
+    for key, names in (("3333333", ()), ("4444444", ("server", "client")), ("5555555", ("one",))):
+        collector.take_build(BuildReport.begun(key, ARM, "Dockerfile", names))
+    collector.take_build(BuildReport.begun("6666666", ARM, "Dockerfile", ("one",)))
+    assert [build.title for build in collector.report().builds] == [
+        "Dockerfile [111111]",
+        "Dockerfile [333333]",
+        "client, server",
+        "one [555555]",
+        "one [666666]",
+        "server, client",
+    ]
+
+
+def test_a_build_that_one_process_left_may_have_ended_in_another():
+    for order in (1, -1):
+        collector = Collector()
+        left = BuildReport.begun("key", ARM, "Dockerfile", ())
+        for build in (left, replace(left, source="built", error=""))[::order]:
+            collector.take_build(build)
+        (build,) = collector.report().builds
+        assert (build.source, build.error) == ("built", "")
 
 
 def test_an_error_of_a_build_keeps_its_steps_between_processes():

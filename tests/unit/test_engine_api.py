@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from pytest_dockerbin.engine import EMPTY, Engine, unreachable
-from pytest_dockerbin.errors import EngineError
+from pytest_dockerbin.errors import ArtifactError, EngineError
 from pytest_dockerbin.platforms import Platform
 
 HOST = Platform.host()
@@ -146,6 +146,9 @@ def test_an_archive_has_to_be_one_image(engine, asked, tmp_path):
     engine.said["/images/load"] = (200, lines)
     for name in ("a", "b"):
         engine.said[f"/images/{name}:1/json"] = (200, {"Id": name})
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(ArtifactError) as caught:
         asked.load(archive, "name:1")
-    assert caught.value.summary == "the Docker Engine refused: there are 2 images in image.tar"
+    assert caught.value.summary == "the engine finds no image in image.tar: there are 2 in it"
+    engine.said["/images/load"] = (200, [{"errorDetail": {"message": "no image format"}}])
+    with pytest.raises(ArtifactError, match=r"image\.tar: no image format"):
+        asked.load(archive, "name:1")
