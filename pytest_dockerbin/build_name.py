@@ -46,6 +46,7 @@ class BuildName(NamedTuple):
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
         contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
         inputs = [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
+        inputs += [spec.exporter] if spec.exporter != "local" else []
         if not any(inputs):
             return cls(name)
         return cls(name, hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8])

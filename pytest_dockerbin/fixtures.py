@@ -130,6 +130,11 @@ def fixture(
     from pytest_dockerbin.build_settings import read_settings  # noqa: PLC0415 (as in the plugin)
     from pytest_dockerbin.selection import as_named_build  # noqa: PLC0415
 
+    if name is not None and not str(name).isidentifier():  # no test could ask for it
+        from pytest_dockerbin.errors import SettingsError  # noqa: PLC0415
+
+        where = "pytest_dockerbin.fixture"
+        raise SettingsError.wrong_value("name", name, "a name in Python", where)
     caller = sys._getframe(1)  # noqa: SLF001 (the way to know the caller)
     base = Path(caller.f_code.co_filename).parent
     given = _with_context(settings, context)

@@ -170,7 +170,7 @@ def _parsed(text: str, machine: str) -> Platform:
     words = text.strip().lower().split("/")
     if words == ["native"]:
         return _parsed(machine or "amd64", machine)
-    if words == ["auto"] or is_pattern(text):
+    if words == ["auto"] or "," in text or is_pattern(text):
         raise SettingsError(f"{text!r} is not one platform; expected one, such as linux/arm64")
     if not 1 <= len(words) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", w) for w in words):  # noqa: PLR2004 (os, architecture, variant)
         raise _not_a_platform(text)

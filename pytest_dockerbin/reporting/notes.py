@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.journal import forget, listen
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.model import RunReport
@@ -108,4 +110,7 @@ def platform_of(item: pytest.Item) -> Platform | None:
     """Return the platform of a test, or None."""
     callspec = getattr(item, "callspec", None)
     value = callspec.params.get("dockerbin_platform") if callspec else None
+    if isinstance(value, str):  # by the test's own parametrize; what is none its fixture will say
+        with suppress(SettingsError):
+            return Platform.parse(value)
     return value if isinstance(value, Platform) else None

@@ -148,6 +148,17 @@ def test_c(dockerbin): pass
     assert sum(line.startswith("::error file=app/Dockerfile") for line in result.outlines) == 2
 
 
+def test_a_test_that_says_its_platform_itself_is_in_the_matrix(run):
+    tests = """
+@pytest.mark.parametrize("dockerbin_platform", ["arm64"], indirect=True)
+def test_x(dockerbin):
+    assert False
+"""
+    result = run(tests, broken="")
+    result.assert_outcomes(failed=1)
+    assert ["test_it.py::test_x", "FAIL"] in [line.split() for line in matrix_of(result)]
+
+
 def test_a_test_whose_process_crashes_has_not_passed(run):
     tests = "import os\n\ndef test_x(dockerbin):\n    os._exit(9)"
     result = run(tests, "-n1", "-k", "amd64", "--max-worker-restart=0", broken="")

@@ -99,6 +99,8 @@ def test_a_fixture_that_overrides_a_named_build_is_left_alone(pytester):
         ("'server', traget='bin'", "unknown build setting 'traget'; did you mean 'target'?"),
         ("'server', target=3", "target=3: expected the name of a stage"),
         ("3", "context=3: expected a folder, *"),
+        ("'server', name=1", "name=1: expected a name in Python"),
+        ("'server', name='a b'", "name='a b': expected a name in Python"),
     ],
 )
 def test_a_wrong_setting_is_told_at_its_line(pytester, call, said):

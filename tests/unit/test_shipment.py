@@ -107,8 +107,10 @@ def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
         named(target="bin", build_args=(("A", "2"),)),
         named(target="bin", network="none"),
         named(target="bin", build_contexts=(("a", "/project/a"),)),
+        named(target="bin", exporter="oci"),
+        named(target="bin", exporter="tar"),
     ]
-    assert len({plain, *others}) == 5
+    assert len({plain, *others}) == 7
     assert all(other.startswith("bin-") for other in others)
 
 
