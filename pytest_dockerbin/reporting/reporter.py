@@ -105,6 +105,7 @@ class Reporter:
         self._failures = 0
         self._collected: dict[Platform, None] = {}
         self._notes = Notes()
+        self._runs: list[RunReport] = []  # of the test that runs now
         self._wholes: dict[pytest.TestReport, str] = {}
         self._collector = collector
 
@@ -160,8 +161,11 @@ class Reporter:
             if report.when == "setup" or note["runs"]:
                 self._set_properties(item, report, note)
         runs = note["runs"] if note else self._notes.take_runs()
-        if runs:
-            self._tell_of_runs(report, call, [run_from_json(run) for run in runs])
+        if report.when == "setup":
+            self._runs.clear()
+        self._runs += map(run_from_json, runs)
+        if self._runs:
+            self._tell_of_runs(report, call, self._runs[len(self._runs) - len(runs) :])
         stop = Stop.of(call)
         if stop:
             if stop.skipped:  # at the test, wherever the skip was raised
@@ -176,15 +180,16 @@ class Reporter:
     def _tell_of_runs(
         self, report: pytest.TestReport, call: pytest.CallInfo[None], runs: list[RunReport]
     ) -> None:
-        if self._config.getoption("htmlpath", None):  # pytest-html's
+        if runs and self._config.getoption("htmlpath", None):  # pytest-html's
             from pytest_html import extras  # noqa: PLC0415
 
             given = [*getattr(report, "extras", ()), extras.text(everything(runs), name="runs")]
             report.extras = given  # type: ignore[attr-defined] # theirs too
         told_already = call.excinfo is not None and call.excinfo.errisinstance(RunError)
         if report.failed and not told_already:
-            about = section(runs)
+            about = section(self._runs)  # those of its setup too
             report.sections += [about] if about else []
+            self._runs.clear()
 
     def _set_properties(
         self, item: pytest.Item, report: pytest.TestReport, note: dict[str, Any]

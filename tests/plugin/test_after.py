@@ -148,6 +148,23 @@ def test_c(dockerbin): pass
     assert sum(line.startswith("::error file=app/Dockerfile") for line in result.outlines) == 2
 
 
+def test_of_many_builds_those_that_failed_are_told(run):
+    tests = "\n".join(
+        f"@pytest.mark.dockerbin(build_args={{'N': 'x{number}'}})\n"
+        f"def test_{number}(dockerbin): pass\n"
+        for number in range(12)
+    )
+    result = run(tests, "-k", "amd64", broken="--build-arg=N=x7")
+    result.assert_outcomes(passed=11, errors=1)
+    builds = [line.split() for line in matrix_of(result) if "build" in line]
+    assert len(builds) == 2
+    assert (builds[0][0], builds[0][3]) == ("build", "failed")
+    assert builds[1][:5] == ["...", "and", "11", "more", "builds"]
+    (line,) = (line for line in result.outlines if "4 more builds; 11 passed, 1 error" in line)
+    assert "(BuildError); app/ [" in line
+    assert len([line for line in matrix_of(run(tests, "-v")) if "build" in line]) == 12
+
+
 def test_a_test_that_says_its_platform_itself_is_in_the_matrix(run):
     tests = """
 @pytest.mark.parametrize("dockerbin_platform", ["arm64"], indirect=True)
@@ -202,6 +219,14 @@ def test_runs_are_told_of_the_test_that_ran_them(run):
     )
     result = run(f"{tests}\n\ndef test_after(dockerbin_platform): assert False\n")
     result.assert_outcomes(failed=3)
+    assert result.stdout.str().count("- dockerbin run:") == 1
+
+
+def test_a_run_in_the_setup_is_told_once(run):
+    tests = RUNS.format(check=False).replace("def test_run(", "@pytest.fixture\ndef it(")
+    tests = tests.replace("    assert result.returncode == 0\n", "    yield\n    assert False\n")
+    result = run(f"{tests}\ndef test_x(it): assert False\n", "-k", "amd64")
+    result.assert_outcomes(failed=1, errors=1)
     assert result.stdout.str().count("- dockerbin run:") == 1
 
 
