@@ -233,7 +233,7 @@ class Reporter:
         if platform is None or not has_program:
             return None
         facts = self._suite.runner_facts(platform)
-        return facts.runner, facts.emulated
+        return (facts.runner, facts.emulated) if facts.runner else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

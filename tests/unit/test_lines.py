@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sample_report import run
@@ -60,7 +61,8 @@ def test_a_run_s_hint_is_the_last_of_its_lines():
 def test_a_log_that_is_not_here_is_not_folded(log):
     build = BuildReport.begun("key", Platform.parse("linux/arm64"), "Dockerfile", ())
     failed = replace(build, reason="it failed", log_path=log)
-    assert list(told([failed], PLAIN)) == ["error build of Dockerfile for linux/arm64: it failed"]
+    lines = list(told([failed], PLAIN, Path("/project")))
+    assert lines == ["error build of Dockerfile for linux/arm64: it failed"]
 
 
 def test_a_package_that_is_not_there_is_no_extra(monkeypatch):
