@@ -46,7 +46,14 @@ from pytest_dockerbin.record import names_in
 from pytest_dockerbin.session_runners import SessionRunners
 from pytest_dockerbin.settings import CacheMode, Settings
 from pytest_dockerbin.stamps import changed, stamps_of
-from pytest_dockerbin.store import VERSION, SessionStore, collect, default_root, stop
+from pytest_dockerbin.store import (
+    VERSION,
+    SessionStore,
+    collect,
+    default_root,
+    has_store,
+    stop,
+)
 from pytest_dockerbin.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -164,7 +171,9 @@ class Builder:
         shutil.rmtree(_private_root(session), ignore_errors=True)
         # a cache that can't be cleaned is no error of this session; RuntimeError is what filelock
         # says of a lock that it could not release before
-        with suppress(OSError, RuntimeError):
+        with suppress(OSError, RuntimeError, StoreError):
+            if not has_store(root):  # another user's neither, where this one is root
+                return
             collect(root, keep=session)
             if settings.cache is CacheMode.REUSE:
                 Entries(root / VERSION).collect(

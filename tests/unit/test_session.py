@@ -172,3 +172,16 @@ def test_a_watchdog_that_can_t_be_started_is_named(spec, tmp_path, monkeypatch):
     refused = pytest.raises(StoreError, match="killed session can't be started: Bad address, '/")
     with Builder(Settings(cache_dir=tmp_path / "cache")) as builder, refused:
         builder.build(spec, "linux/amd64")
+
+
+def test_another_user_s_cache_folder_is_not_cleaned(tmp_path, monkeypatch):
+    """Root could."""
+    settings = Settings(cache_dir=tmp_path / "cache")
+    Builder(settings, session="one").close()
+    found = sorted(tmp_path.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 12345)
+        Builder.collect(settings, "two")
+    assert sorted(tmp_path.rglob("*")) == found
+    Builder.collect(settings, "two")
+    assert list(tmp_path.glob("cache/v1/sessions/*")) == []
