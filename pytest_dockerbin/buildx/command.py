@@ -58,10 +58,9 @@ def arguments(spec: BuildSpec, platform: Platform, dockerfile: str, *, dest: str
     words += [f"--cache-from={cache}" for cache in read]
     words += [f"--cache-to={cache}" for cache in written]
     words += [f"--attest={attestation}" for attestation in attestations(spec)]
-    if spec.no_cache:  # buildx refuses both, and these are all stages
+    words += [f"--no-cache-filter={stage}" for stage in stages_to_run(spec)]
+    if spec.no_cache:
         words.append("--no-cache")
-    else:
-        words += [f"--no-cache-filter={stage}" for stage in spec.no_cache_filter]
     if spec.pull:
         words.append("--pull")
     context = "-" if spec.is_archive else str(spec.context)
@@ -78,6 +77,11 @@ def caches(spec: BuildSpec, platform: Platform) -> tuple[list[str], list[str]]:
     """Return the caches that a build reads and those that it writes."""
     read = [csv_of(*cache) for cache in sources(spec.cache_from, platform)]
     return read, [csv_of(*cache) for cache in destinations(spec.cache_to, platform)]
+
+
+def stages_to_run(spec: BuildSpec) -> list[str]:
+    """Return the stages that run again; none where all do, for buildx refuses to be told both."""
+    return [] if spec.no_cache else list(spec.no_cache_filter)
 
 
 def attestations(spec: BuildSpec) -> list[str]:

@@ -11,7 +11,7 @@ import json
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from pytest_dockerbin.buildx.command import attestations, caches, csv_of, output
+from pytest_dockerbin.buildx.command import attestations, caches, csv_of, output, stages_to_run
 from pytest_dockerbin.dockerfile import prepare
 from pytest_dockerbin.secret import attribute
 
@@ -92,8 +92,7 @@ def _target(
         "cache-to": destinations,
         "attest": attestations(spec),
         "no-cache": spec.no_cache,
-        # buildx refuses both, and the former are all stages
-        "no-cache-filter": [] if spec.no_cache else list(spec.no_cache_filter),
+        "no-cache-filter": stages_to_run(spec),
         "pull": spec.pull,
     }
     return {key: value for key, value in body.items() if value}

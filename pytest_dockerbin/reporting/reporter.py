@@ -160,12 +160,12 @@ class Reporter:
             setattr(report, NOTE, note)
             if report.when == "setup" or note["runs"]:
                 self._set_properties(item, report, note)
-        runs = note["runs"] if note else self._notes.take_runs()
+        runs = list(map(run_from_json, note["runs"] if note else self._notes.take_runs()))
         if report.when == "setup":
             self._runs.clear()
-        self._runs += map(run_from_json, runs)
+        self._runs += runs
         if self._runs:
-            self._tell_of_runs(report, call, self._runs[len(self._runs) - len(runs) :])
+            self._tell_of_runs(report, call, runs)
         stop = Stop.of(call)
         if stop:
             if stop.skipped:  # at the test, wherever the skip was raised
@@ -378,7 +378,7 @@ class Reporter:
             builds = [build for build in report.builds if build.platform == each.platform]
             builds.sort(key=lambda build: not build.error)
             counts = report.counts(each.platform)
-            words = [*map(_build_words, builds[:_MOST_BUILDS])]
+            words = list(map(_build_words, builds[:_MOST_BUILDS]))
             if len(builds) > _MOST_BUILDS:
                 words.append(many(len(builds) - _MOST_BUILDS, "more build"))
             words += [outcomes(counts)] if counts else []

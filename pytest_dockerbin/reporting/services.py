@@ -80,8 +80,9 @@ def _in_checkout(name: str, rootdir: Path) -> str:
     """Return a file's path as services want it: as seen from the folder of the checkout."""
     checkout = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("BUILD_SOURCESDIRECTORY")
     path = Path(os.path.normpath(rootdir / name))
-    inside = checkout and path.is_relative_to(checkout)
-    return str(path.relative_to(checkout)) if checkout and inside else name
+    if checkout and path.is_relative_to(checkout):
+        return str(path.relative_to(checkout))
+    return name
 
 
 def _log(path: str | None) -> list[str]:
