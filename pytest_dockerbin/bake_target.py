@@ -54,6 +54,7 @@ _READ_APART = {"dockerfile", "dockerfile-inline", "platforms", "entitlements"}
 _WITHOUT_EFFECT = {"annotations", "call", "description", "output", "tags"}
 
 _OF_SETTINGS_WITH_NAMES = ("build_args", "build_contexts", "labels", "secrets", "ssh", "ulimits")
+_DECIDING = ("build_args", "build_contexts", "context", "dockerfile", "frontend", "network")
 # what buildx itself puts into these caches from the environment, and does again when it builds
 _FROM_ENVIRONMENT = {"token", "url", "url_v2", "access_key_id", "secret_access_key"}
 _FROM_ENVIRONMENT |= {"session_token"}
@@ -149,7 +150,8 @@ class BakeTargets:
             )
             if target is not None
         )
-        return spec_of(settings, linked=linked, baked=Baked(self.files, name))
+        said = tuple((key, beside[key]) for key in _DECIDING if key in beside)
+        return spec_of(settings, linked=linked, baked=Baked(self.files, name, said))
 
     def _linked(self, name: str, user: str) -> Linked:
         if name not in self.definitions:

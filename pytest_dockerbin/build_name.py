@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.spec import BuildSpec
+    from pytest_dockerbin.spec import Baked, BuildSpec
 
 
 class BuildName(NamedTuple):
     """What a build is called wherever the project lies; as text, the name of its folder.
 
     Attributes:
-        name: context, Dockerfile and target as far as they are not the usual ones, or ``default``.
+        name: context, Dockerfile, target and exporter as far as they are not the usual ones, or
+            ``default``.
         inputs: a digest of build arguments and the like; empty without any.
     """
 
@@ -34,7 +35,8 @@ class BuildName(NamedTuple):
 
         What does not decide the files is left out, and so is a context outside the project, such
         as a temporary folder: it is another one each time. A bake target has its own name, after
-        the folder of its file.
+        the folder of its file, and counts as inputs what was said beside the file: what the file
+        says is not known where bake can't be asked.
         """
         place = str(spec.baked.files[0].parent if spec.baked else spec.context)
         context = _seen_from(project, place)
@@ -43,16 +45,35 @@ class BuildName(NamedTuple):
             words.append(spec.baked.target)
         else:
             words += _unusual(spec)
+        if spec.exporter != "local":
+            words.append(spec.exporter)
         name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
-        contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
-        inputs = [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
-        inputs += [spec.exporter] if spec.exporter != "local" else []
+        inputs = _beside(spec.baked, project) if spec.baked else _inputs(spec, project)
         if not any(inputs):
             return cls(name)
         return cls(name, hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8])
 
     def __str__(self) -> str:
         return f"{self.name}-{self.inputs}" if self.inputs else self.name
+
+
+def _inputs(spec: BuildSpec, project: Path) -> list[object]:
+    """Return what decides the files and is not in the name."""
+    contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
+    return [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
+
+
+def _beside(baked: Baked, project: Path) -> list[object]:
+    """Return what was said beside a bake file."""
+    beside = dict(baked.beside)
+    if "build_contexts" in beside:
+        contexts = beside["build_contexts"]
+        beside["build_contexts"] = [(each, _seen_from(project, place)) for each, place in contexts]
+    for name in ("context", "dockerfile"):
+        if name in beside:
+            place = getattr(beside[name], "path", beside[name])  # or a URL, or a Dockerfile's text
+            beside[name] = _seen_from(project, str(place))
+    return list(beside.items())
 
 
 def _unusual(spec: BuildSpec) -> list[str]:

@@ -43,10 +43,13 @@ class Baked:
     Attributes:
         files: the bake files, absolute.
         target: the target's name.
+        beside: those build settings that were said beside the file and decide what is exported, as
+            sorted pairs.
     """
 
     files: tuple[Path, ...]
     target: str
+    beside: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.files[0].name} {self.target}"

@@ -235,10 +235,7 @@ def test_bake_targets_are_tested_elsewhere_though_bake_can_t_be_asked(project, r
     project.pytester.makepyfile(f"import pytest\n{BAKED}")
     project.run("--dockerbin-output=dist", *workers).assert_outcomes(passed=6)
     dist = project.pytester.path / "dist"
-    assert {path.name.rpartition("-")[0] for path in dist.iterdir() if path.is_dir()} == {
-        "app-1",
-        "app-2",
-    }
+    assert {path.name for path in dist.iterdir() if path.is_dir()} == {"app-1", "app-2"}
     file.unlink()
     (project.pytester.path / "Dockerfile").unlink()
     request.getfixturevalue("no_docker")
@@ -252,6 +249,41 @@ def test_bake_targets_are_tested_elsewhere_though_bake_can_t_be_asked(project, r
     result = project.run("--dockerbin-prebuilt=dist", env={"CI": "1"})
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["dockerbin: the prebuilt folder * has nothing of *'app-3'"])
+
+
+def test_builds_of_one_bake_target_are_found_elsewhere(project, request):
+    """By what was said beside its file, and an archive is not taken for a folder."""
+    project.dockerfile("FROM scratch\nARG NUMBER\nARG FILES=1\nCOPY <<EOT /n\n$NUMBER\nEOT\n")
+    file = project.pytester.path / "docker-bake.hcl"
+    file.write_text('target "app" { args = { FILES = "2" } }\n')
+    project.pytester.makeini("[pytest]\ndockerbin_bake = docker-bake.hcl\ndockerbin_target = app\n")
+    project.pytester.makepyfile(
+        """
+        import pytest, pytest_dockerbin
+
+        tar = pytest_dockerbin.fixture(".", exporter="tar")
+
+        @pytest.mark.dockerbin(build_args={"NUMBER": "1"})
+        def test_one(dockerbin):
+            assert (dockerbin / "n").read_text() == "1\\n"
+
+        @pytest.mark.dockerbin(build_args={"NUMBER": "2"})
+        def test_two(dockerbin):
+            assert (dockerbin / "n").read_text() == "2\\n"
+
+        def test_tar(tar):
+            assert tar.path.is_file()
+        """
+    )
+    project.run("--dockerbin-output=dist").assert_outcomes(passed=3)
+    file.unlink()
+    request.getfixturevalue("no_docker")
+    project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=3)
+    project.pytester.makepyfile("def test_tree(dockerbin): ...")
+    project.pytester.makeini("[pytest]\n")
+    result = project.run("--dockerbin-prebuilt=dist", env={"CI": "1"})
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["dockerbin: the prebuilt folder * has nothing of *default*"])
 
 
 def test_a_later_session_replaces_what_an_earlier_one_wrote(project, shipped):

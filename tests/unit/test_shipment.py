@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_dockerbin.build_settings import NamedPath
 from pytest_dockerbin.manifest import FileRecord
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.shipment import (
@@ -98,6 +99,30 @@ def test_a_bake_target_has_its_own_name():
     assert named(baked=baked) == "docker-app-1"
 
 
+def test_a_bake_target_s_inputs_are_what_was_said_beside_its_file():
+    """What the file says is not known where bake can't be asked."""
+    at = Path("/project")
+
+    def name(*beside, project=at, **settings):
+        baked = Baked((project / "docker-bake.hcl",), "app", beside)
+        return named(project, baked=baked, **settings)
+
+    one = name(("build_args", (("A", "1"),)))
+    assert name(build_args=(("FROM_THE_FILE", "1"),)) == "app"
+    assert one.startswith("app-")
+    assert one not in (name(("build_args", (("A", "2"),))), name(("network", "none")), "app")
+    there = at / "b.Dockerfile"
+    for said in (
+        lambda at: ("build_contexts", (("lib", str(at / "lib")),)),
+        lambda at: ("dockerfile", NamedPath("b.Dockerfile", at / "b.Dockerfile")),
+    ):
+        other = Path("/home/me/checkout-2")
+        assert name(said(at)) == name(said(other), project=other) != "app"
+    assert name(("dockerfile", NamedPath("b.Dockerfile", there))) != name(
+        ("dockerfile", "FROM a\n")
+    )
+
+
 def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
     plain = named(target="bin")
     assert named(target="bin", no_cache=True, pull=True, builder="b", binary="x") == plain
@@ -107,11 +132,10 @@ def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
         named(target="bin", build_args=(("A", "2"),)),
         named(target="bin", network="none"),
         named(target="bin", build_contexts=(("a", "/project/a"),)),
-        named(target="bin", exporter="oci"),
-        named(target="bin", exporter="tar"),
     ]
-    assert len({plain, *others}) == 7
+    assert len({plain, *others}) == 5
     assert all(other.startswith("bin-") for other in others)
+    assert named(target="bin", exporter="oci") == "bin-oci"
 
 
 # -- dockerbin.json -------------------------------------------------------------------------------
