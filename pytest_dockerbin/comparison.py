@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from reprlib import repr as short_repr
@@ -14,7 +15,7 @@ from pytest_dockerbin.results import Kind, signal_name
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_dockerbin.artifact import Binary
     from pytest_dockerbin.platforms import Platform
@@ -62,8 +63,11 @@ def compare(
     Raises:
         ArtifactError: an artifact has no such program, or several.
         UnavailableError: this host can't run a platform.
+        TypeError: ``binaries`` are not by platform.
     """
     __tracebackhide__ = True
+    if not isinstance(binaries, Mapping):
+        raise TypeError(f"compare: expected programs by platform, got {binaries!r}")
     text = options.pop("text", True)
     programs = []
     for platform, one in binaries.items():

@@ -82,6 +82,8 @@ class Platform:
         Raises:
             SettingsError: it is not a platform, or several; the closest one is named.
         """
+        if not isinstance(text, str):
+            raise SettingsError.wrong_value("platform", text, "text such as 'linux/arm64'")
         return _parsed(text, host_platform.machine())
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -33,6 +34,7 @@ from pytest_dockerbin.errors import (
     DockerbinWarning,
     EngineError,
     NotPrebuiltError,
+    SettingsError,
     StoreError,
     UntrustedStoreError,
 )
@@ -63,6 +65,9 @@ if TYPE_CHECKING:
     from pytest_dockerbin.results import Runner
     from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
+
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def new_session_name() -> str:
@@ -96,6 +101,7 @@ class Builder:
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
+        SettingsError: ``session`` is no name.
     """
 
     def __init__(
@@ -110,6 +116,9 @@ class Builder:
     ) -> None:
         self.settings = settings or Settings()
         self.session = session or new_session_name()
+        if not _NAME.fullmatch(self.session):  # it is a folder's
+            expected = "a name of letters, digits, '_', '-' and '.'"
+            raise SettingsError.wrong_value("session", session, expected, "Builder")
         self._activity = Deferred(activity or Silence())
         self._warn = warn or _warn
         self._warnings: deque[str] = deque()

@@ -6,15 +6,18 @@ import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.runner_spec import RunnerSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_dockerbin.runner_spec import Runners
 
 Builders = tuple[tuple[Platform | None, str], ...]
@@ -87,6 +90,9 @@ class Settings:
         run_timeout: seconds that a program may run natively.
         limits: the most that one export may hold.
         emulation_factor: what ``run_timeout`` is multiplied by under emulation.
+
+    Raises:
+        SettingsError: a value is none of those allowed.
     """
 
     cache_dir: Path | None = None
@@ -106,6 +112,17 @@ class Settings:
     emulation_factor: float = 10.0
     limits: Limits = Limits()
 
+    def __post_init__(self) -> None:
+        for name in ("cache_dir", "prebuilt", "project"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        for names, fits, expected in _RULES:
+            for name in names.split():
+                value = getattr(self, name)
+                if not fits(value):
+                    raise SettingsError.wrong_value(name, value, expected, "Settings")
+        object.__setattr__(self, "cache", CacheMode(self.cache))
+
     def builder_for(self, platform: Platform, asked: str | None) -> str | None:
         """Return the builder for a platform: option, build setting, ini file, or buildx's own."""
         return _named(self.builders, platform) or asked or _named(self.default_builders, platform)
@@ -114,6 +131,50 @@ class Settings:
         """Return what is to run the programs of a platform."""
         fits = (spec for at, spec in self.runners if at in (None, platform))
         return next(fits, RunnerSpec())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
+def _are_by_platform(kind: type, pairs: object) -> bool:
+    return isinstance(pairs, tuple) and all(_is_pair(pair, kind) for pair in pairs)
+
+
+def _is_pair(pair: object, kind: type) -> bool:
+    match pair:
+        case (None | Platform(), what):
+            return isinstance(what, kind)
+    return False
+
+
+# names of settings, whether a value of theirs can be taken, and what is expected
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("cache_dir prebuilt", lambda value: value is None or isinstance(value, Path), "a path"),
+    ("project", lambda value: isinstance(value, Path), "a path"),
+    ("cache", lambda value: value in list(CacheMode), ", ".join(CacheMode)),
+    (
+        "jobs cache_max_size",
+        lambda value: isinstance(value, int) and value >= 0,
+        "a whole number, 0 or more",
+    ),
+    ("cache_max_age", lambda value: _is_number(value) and value >= 0, "a number, 0 or more"),
+    (
+        "build_timeout silence_timeout run_timeout emulation_factor",
+        lambda value: _is_number(value) and value > 0,
+        "a number above 0",
+    ),
+    (
+        "builders default_builders",
+        partial(_are_by_platform, str),
+        "pairs of a Platform, or None, and a str",
+    ),
+    (
+        "runners",
+        partial(_are_by_platform, RunnerSpec),
+        "pairs of a Platform, or None, and a RunnerSpec",
+    ),
+)
 
 
 def _named(builders: Builders, platform: Platform) -> str | None:

@@ -246,6 +246,11 @@ def test_programs_are_run_with_the_same_arguments_in_order():
         found.results[AMD64] = None
 
 
+def test_what_is_not_by_platform_is_refused():
+    with pytest.raises(TypeError, match=r"compare: expected programs by platform, got \['a'\]"):
+        compare(["a"])
+
+
 def test_results_are_as_run_gives_them():
     run = Program(result(b"a\xff\r\n", b"\xfe"))
     text = compare({AMD64: run}).results[AMD64]

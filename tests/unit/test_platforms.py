@@ -76,6 +76,11 @@ def test_an_alias_that_says_the_variant_wins_over_the_variant_given(text):
     assert Platform.parse(text) == Platform.parse(alias)
 
 
+def test_what_is_no_text_is_one_line():
+    with pytest.raises(SettingsError, match=r"platform=1: expected text such as 'linux/arm64'"):
+        Platform.parse(1)
+
+
 def test_a_word_that_is_only_a_system_means_the_processor_of_this_host():
     assert Platform.parse("linux") == Platform.host()
     assert Platform.parse("windows").architecture == Platform.host().architecture
