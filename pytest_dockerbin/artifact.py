@@ -23,7 +23,6 @@ from pytest_dockerbin.invocation import (
     read_command,
     read_words,
 )
-from pytest_dockerbin.journal import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -343,7 +342,6 @@ class Binary(Checks, os.PathLike[str]):
         result = self.runner(self.path, cpu).run(
             command, input=input, timeout=timeout, text=text, max_output=max_output
         )
-        note(result)
         if check:
             result.check()
         return result

@@ -170,6 +170,9 @@ def _with_context(
 
 
 def _suite(request: pytest.FixtureRequest) -> Suite:
-    from pytest_dockerbin.suite import suite_of  # noqa: PLC0415 (only tests of ours pay for it)
+    # only tests of ours pay for it
+    from pytest_dockerbin.reporting.reporter import register  # noqa: PLC0415
+    from pytest_dockerbin.suite import suite_of  # noqa: PLC0415
 
+    register(request.config)  # at collection nothing is known of a `unittest.TestCase`
     return suite_of(request.config)

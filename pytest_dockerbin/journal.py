@@ -1,4 +1,4 @@
-"""Tells whoever listens of each program that was run to its end."""
+"""Tells whoever listens of each program that was run, when it has ended."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.results import RunResult
 
-    Listener = Callable[[RunResult, float], None]
+    Listener = Callable[[RunResult, float, bool], None]
 
 _listeners: list[Listener] = []
 
 
 def listen(listener: Listener) -> None:
-    """Let ``listener`` get each result from now on, and when it began, in epoch seconds."""
+    """Let ``listener`` get each result from now on.
+
+    And when it began, in epoch seconds; and whether the test, or its end, ended the program.
+    """
     _listeners.append(listener)
 
 
@@ -25,7 +28,12 @@ def forget(listener: Listener) -> None:
     _listeners.remove(listener)
 
 
-def note(result: RunResult) -> None:
-    """Tell of a run that has just ended."""
+def note(result: RunResult, *, stopped: bool = False) -> None:
+    """Tell of a program that has just ended.
+
+    Args:
+        result: how.
+        stopped: whether the test, or its end, ended it.
+    """
     for listener in _listeners:
-        listener(result, time.time() - result.duration)
+        listener(result, time.time() - result.duration, stopped)

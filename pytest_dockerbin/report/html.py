@@ -173,6 +173,8 @@ def _env(run: RunReport) -> list[str]:
 
 def _ended(run: RunReport) -> str:
     how = run.signal or f"exit code {run.returncode}"
+    if run.stopped:
+        return f"stopped by the test ({how})"
     return how if run.kind in ("exited", "signaled") else f"{run.kind.replace('-', ' ')} ({how})"
 
 

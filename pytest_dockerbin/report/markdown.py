@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_dockerbin.report.grid import Grid, State
 from pytest_dockerbin.report.wording import (
     build_words,
+    ending,
     headline,
     line,
     many,
@@ -32,6 +33,7 @@ _SIGNS = {
     State.PASSED: "✅ ok",
 }
 _SPECIAL = re.compile(r"(?<=www)\.|[^A-Za-z0-9 .,()=/-]")
+_EXITS = (2, 3, 4)  # of pytest's: interrupted, also by errors of collection; of its own; of usage
 _LAST_LINES = 50
 _REASONS = 50
 _ROOM = 400  # bytes for saying what was left out
@@ -56,6 +58,8 @@ def markdown(report: Report, limit: int | None = None) -> str:
     )
     room = _Room(limit)
     top = room.must([f"### dockerbin: {headline(report)}", ""])
+    if report.exit_status in _EXITS:
+        top += room.must([f"*{ending(report.exit_status)}*", ""])
     head = []
     if grid.columns:
         head = room.must([_row(["test", *heads]), _row(["---"] * (len(grid.columns) + 1))])
@@ -63,7 +67,7 @@ def markdown(report: Report, limit: int | None = None) -> str:
     missing = room.may(dict(map(_missing, report.missing)))
     notes = room.may({note: f"- {_code(note)}" for note in report.notes})
     rows = room.may({row.name: _test(row) for row in sorted(grid.rows, key=_urgency)})
-    failed = {f"{build.title} {build.platform}": build for build in report.builds if build.error}
+    failed = {f"{build.title} {build.platform}": build for build in report.builds if build.text}
     sections = room.may({name: _failed(build) for name, build in failed.items()})
     problems: dict[str, list[TestReport]] = {}
     for test in report.tests:

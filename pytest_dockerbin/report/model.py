@@ -83,6 +83,7 @@ class RunReport:
         stdout: the last 40 lines of standard output.
         stderr: likewise of standard error.
         hint: what to do about a failure, or nothing.
+        stopped: whether the test, or its end, ended a program that it did not wait for.
     """
 
     program: str
@@ -102,9 +103,10 @@ class RunReport:
     stdout: str
     stderr: str
     hint: str
+    stopped: bool = False
 
     @classmethod
-    def of(cls, result: RunResult, started: float) -> Self:
+    def of(cls, result: RunResult, started: float, *, stopped: bool = False) -> Self:
         """Return what is told of a run."""
         return cls(
             program=result.program.name,
@@ -124,12 +126,13 @@ class RunReport:
             stdout=_end(result.stdout),
             stderr=_end(result.stderr),
             hint=result.hint,
+            stopped=stopped,
         )
 
     @property
     def is_fine(self) -> bool:
-        """Whether the program came to its own end with exit code 0."""
-        return self.kind == "exited" and self.returncode == 0
+        """Whether the program came to its own end with exit code 0, or was only stopped."""
+        return self.stopped or (self.kind == "exited" and self.returncode == 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +174,9 @@ class TestReport:
 
     @property
     def emulator_failed(self) -> bool:
-        """Whether it failed where an emulator did, so that the program may be innocent."""
-        return not self.is_fine and any(run.kind == "emulator-fault" for run in self.runs)
+        """Whether it failed where an emulator did last, so that the program may be innocent."""
+        failed = [run.kind for run in self.runs if not run.is_fine]
+        return not self.is_fine and failed[-1:] == ["emulator-fault"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.commands_in_text import defused
-from pytest_dockerbin.report.model import OUTCOMES
+from pytest_dockerbin.report.model import INTERRUPTED, OUTCOMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ def build_words(build: BuildReport) -> str:
     if build.source in _BUILT:
         cached = build.steps and build.cached_steps == build.steps
         return f"{'cached' if cached else build.source} {duration(build.seconds)}"
-    return build.source
+    return INTERRUPTED if build.error == INTERRUPTED else build.source
 
 
 def step_time(build: BuildReport) -> float:

@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_dockerbin.errors import SettingsError
+from pytest_dockerbin.errors import DockerbinError, DockerbinWarning, SettingsError
 from pytest_dockerbin.journal import forget, listen
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.model import RunReport
+from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
     import pytest
@@ -24,6 +25,9 @@ that was not told before, what it ran, and on the first one the order of platfor
 
 STOP = "dockerbin_stop"
 """Attribute of a report: what stopped its test, and whether it is the first to say so."""
+
+_WITHOUT_PLATFORM = frozenset({"dockerbin_matrix", "dockerbin_build"})
+"""Fixtures for which a test runs once, and not for each of its platforms."""
 
 _MOST_RUNS = 100  # of a phase of a test, the last ones
 
@@ -44,8 +48,8 @@ class Notes:
         """Hear of nothing more."""
         forget(self._hear)
 
-    def _hear(self, result: RunResult, started: float) -> None:
-        self._runs.append(RunReport.of(result, started))
+    def _hear(self, result: RunResult, started: float, stopped: bool) -> None:
+        self._runs.append(RunReport.of(result, started, stopped=stopped))
         del self._runs[:-_MOST_RUNS]
 
     def take_runs(self) -> list[dict[str, Any]]:
@@ -80,8 +84,15 @@ def _of_all_reports(item: pytest.Item, platform: Platform | None) -> dict[str, A
     Then they are one: in a session of 10,000 tests a note for each report took 4 % of the time. Nor
     does it hold a list of its own: Python's collector looks at each of them again and again.
     """
-    if platform is None and "dockerbin_matrix" not in getattr(item, "fixturenames", ()):
+    if platform is None and _WITHOUT_PLATFORM.isdisjoint(getattr(item, "fixturenames", ())):
         return None
+    if platform and has_no_parameters(item) and item.get_closest_marker("platform"):
+        item.warn(
+            DockerbinWarning(
+                "@pytest.mark.platform has no effect on a unittest.TestCase, to whose tests pytest "
+                f"gives no parameters: they run for {platform}, the first of the platforms setting"
+            )
+        )
     callspec = getattr(item, "callspec", None)
     case = callspec.id if callspec else ""
     text = str(platform) if platform else ""
@@ -94,6 +105,12 @@ def _of_all_reports(item: pytest.Item, platform: Platform | None) -> dict[str, A
         "runs": (),
         "order": None,
     }
+
+
+def has_no_parameters(item: pytest.Item) -> bool:
+    """Tell whether a test has a platform that pytest knows nothing of, as in a TestCase."""
+    names = getattr(item, "fixturenames", ())
+    return "dockerbin_platform" in names and not hasattr(item, "callspec")
 
 
 def platforms_of(item: pytest.Item) -> tuple[Platform, ...]:
@@ -110,6 +127,9 @@ def platform_of(item: pytest.Item) -> Platform | None:
     """Return the platform of a test, or None."""
     callspec = getattr(item, "callspec", None)
     value = callspec.params.get("dockerbin_platform") if callspec else None
+    if has_no_parameters(item):
+        with suppress(DockerbinError):  # its fixture will say it
+            return suite_of(item.config).platform(None)
     if isinstance(value, str):  # by the test's own parametrize; what is none its fixture will say
         with suppress(SettingsError):
             return Platform.parse(value)

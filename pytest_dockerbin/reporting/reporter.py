@@ -28,7 +28,7 @@ from pytest_dockerbin.reporting.live import BETWEEN, writer
 from pytest_dockerbin.reporting.matrix import matrix
 from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of, platforms_of
 from pytest_dockerbin.reporting.relay import Relay, to_controller
-from pytest_dockerbin.reporting.runs import everything, section
+from pytest_dockerbin.reporting.runs import everything, sections
 from pytest_dockerbin.reporting.services import service, told
 from pytest_dockerbin.reporting.writing import Writing
 from pytest_dockerbin.selection import in_order, is_ours
@@ -164,8 +164,8 @@ class Reporter:
         if report.when == "setup":
             self._runs.clear()
         self._runs += runs
-        if self._runs:
-            self._tell_of_runs(report, call, runs)
+        if self._runs or report.failed:
+            self._tell_of_runs(item, report, call, runs)
         stop = Stop.of(call)
         if stop:
             if stop.skipped:  # at the test, wherever the skip was raised
@@ -178,7 +178,11 @@ class Reporter:
         return report
 
     def _tell_of_runs(
-        self, report: pytest.TestReport, call: pytest.CallInfo[None], runs: list[RunReport]
+        self,
+        item: pytest.Item,
+        report: pytest.TestReport,
+        call: pytest.CallInfo[None],
+        runs: list[RunReport],
     ) -> None:
         if runs and self._config.getoption("htmlpath", None):  # pytest-html's
             from pytest_html import extras  # noqa: PLC0415
@@ -187,8 +191,8 @@ class Reporter:
             report.extras = given  # type: ignore[attr-defined] # theirs too
         told_already = call.excinfo is not None and call.excinfo.errisinstance(RunError)
         if report.failed and not told_already:
-            about = section(self._runs)  # those of its setup too
-            report.sections += [about] if about else []
+            fixtures = getattr(item, "fixturenames", ())
+            report.sections += sections(self._runs, fixtures)  # those of its setup too
             self._runs.clear()
 
     def _set_properties(

@@ -1,33 +1,61 @@
-"""What a failing test's report says of the program that failed in it."""
+"""What a failing test's report says of the programs that failed in it, or run for it."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.report.model import RunReport
 from pytest_dockerbin.report.wording import duration, many
 from pytest_dockerbin.results import command_lines
+from pytest_dockerbin.runners.registry import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from pytest_dockerbin.report.model import RunReport
+_RUNNING = "running"  # stands in the place of how it ended
+_MOST_RUNNING = 2  # programs of which a failing test's report tells
+_LINES_OF_RUNNING = 10  # of each stream: a server's are told of each test that fails beside it
 
 
-def section(runs: Sequence[RunReport]) -> tuple[str, str] | None:
-    """Return heading and text about the last run that was not fine; None where all were."""
-    failed = [run for run in runs if not run.is_fine]
-    if not failed:
-        return None
-    lines = list(_lines(failed[-1]))
-    if len(failed) > 1:
-        others = many(len(failed) - 1, "earlier run")
-        lines.append(f"{others} of this test did not end with exit code 0 either")
-    return f"dockerbin run: {_title(failed[-1])}", "\n".join(lines)
+def sections(runs: Sequence[RunReport], fixtures: Collection[str]) -> list[tuple[str, str]]:
+    """Return headings and texts: the last run that was not fine, and what runs now.
+
+    Args:
+        runs: those of the test that have ended.
+        fixtures: names of its fixtures: what these started is told of too.
+    """
+    begun = list(_begun(fixtures))
+    failed = [run for run in (*runs, *begun) if run.kind != _RUNNING and not run.is_fine]
+    told = []
+    if failed:
+        lines = list(_lines(failed[-1]))
+        if len(failed) > 1:
+            others = many(len(failed) - 1, "earlier run")
+            lines.append(f"{others} of this test did not end with exit code 0 either")
+        told.append((_heading(failed[-1]), "\n".join(lines)))
+    still = [run for run in begun if run.kind == _RUNNING][-_MOST_RUNNING:]
+    return told + [(_heading(run), "\n".join(_lines(run, _LINES_OF_RUNNING))) for run in still]
+
+
+def _begun(fixtures: Collection[str]) -> Iterator[RunReport]:
+    """Yield what is told now of programs that nobody has closed yet."""
+    for program, owner in running():
+        if owner is None or getattr(owner, "argname", None) in fixtures:
+            result = program.result()
+            started = time.time() - result.duration
+            run = RunReport.of(result, started, stopped=program.was_stopped)
+            yield run if program.returncode is not None else replace(run, kind=_RUNNING)
 
 
 def everything(runs: Sequence[RunReport]) -> str:
     """Return all that is kept of runs, for a report that has the room."""
     return "\n\n".join("\n".join((_title(run), *_lines(run))) for run in runs)
+
+
+def _heading(run: RunReport) -> str:
+    return f"dockerbin run: {_title(run)}"
 
 
 def _title(run: RunReport) -> str:
@@ -40,17 +68,21 @@ def _runs_with(run: RunReport) -> str:
 
 
 def _end(run: RunReport) -> str:
+    if run.kind == _RUNNING:
+        return "still running"
     if run.kind == "exited":
-        return f"exit code {run.returncode}"
-    return run.signal if run.kind == "signaled" and run.signal else run.kind
+        how = f"exit code {run.returncode}"
+    else:
+        how = run.signal if run.kind == "signaled" and run.signal else run.kind
+    return f"stopped by the test, {how}" if run.stopped else how
 
 
-def _lines(run: RunReport) -> Iterator[str]:
+def _lines(run: RunReport, most: int = 0) -> Iterator[str]:
     yield from command_lines(run.args, run.variables)
     for name, text in (("stdout", run.stdout), ("stderr", run.stderr)):
         if text:
             yield f"{name}, its end:"
-        for line in text.splitlines():
+        for line in text.splitlines()[-most:]:
             yield f"| {line}"  # a line of its own words is never a CI service's command
     if run.hint:
         yield f"hint:   {run.hint}"

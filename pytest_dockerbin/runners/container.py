@@ -194,7 +194,7 @@ class _ContainerProcess(Process):
 
     def signal(self, number: int) -> None:
         with self._lock:
-            while self._usage is None and self.returncode is None:
+            while self.usage is None and self.returncode is None:
                 if self._container.is_at_work():
                     self._container.signal(number)
                     return
@@ -213,7 +213,7 @@ class _ContainerProcess(Process):
         """Leave it: the docker command's memory is not the program's."""
 
     def end(self) -> Usage:
-        first = self._usage is None
+        first = self.usage is None
         ended = self.returncode is not None
         super().end()
         if first:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.frozen import dataclass
+from pytest_dockerbin.journal import note
 from pytest_dockerbin.results import RunResult, title
 from pytest_dockerbin.runners.launcher import write_launcher
 from pytest_dockerbin.runners.lineage import family
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_dockerbin.results import Command, RunningProgram, Sysroot
+    from pytest_dockerbin.runners.process import Ended
     from pytest_dockerbin.runners.quarters import Quarters
 
 
@@ -108,6 +110,20 @@ class HostRunner:
         data = input.encode() if isinstance(input, str) else input
         started = time.monotonic()
         streams, end, usage = self._run(command, data, limit, max_output)
+        result = self._result(command, streams, end, usage, started, text=text)
+        note(result)
+        return result
+
+    def _result(
+        self,
+        command: Command,
+        streams: tuple[bytes, bytes],
+        end: Verdict,
+        usage: Usage,
+        started: float,
+        *,
+        text: bool = True,
+    ) -> RunResult:
         stdout, stderr = (s.decode(errors="replace") if text else s for s in streams)
         return RunResult(
             program=command.program,
@@ -139,10 +155,18 @@ class HostRunner:
             return (b"", process.stderr), process, Usage(0.0, None)
         ended = follow(process, data, limit, max_output)
         assert process.returncode is not None  # noqa: S101 (it was followed to its end)
-        end = verdict(
+        end = self._verdict(command, ended, process.returncode)
+        streams, usage = (ended.stdout, end.stderr), process.end()
+        if ended.cut_by is not None:
+            note(self._result(command, streams, end, usage, process.started))
+            raise ended.cut_by
+        return streams, end, usage
+
+    def _verdict(self, command: Command, ended: Ended, code: int) -> Verdict:
+        return verdict(
             command.program,
             ended,
-            code=process.returncode,
+            code=code,
             emulated=self.emulated,
             cpu=self.cpu,
             version=self.version,
@@ -150,7 +174,12 @@ class HostRunner:
                 command.platform.architecture, self.prefix[0] if self.name == "qemu" else None
             ),
         )
-        return (ended.stdout, end.stderr), end, process.end()
+
+    def _told(self, command: Command, process: Process, ended: Ended, code: int) -> RunResult:
+        """Return what is told of a program that was not waited for."""
+        end = self._verdict(command, ended, code)
+        usage = process.usage or Usage(0.0, None)
+        return self._result(command, (ended.stdout, end.stderr), end, usage, process.started)
 
     def popen(  # noqa: D102 (as the protocol says)
         self,
@@ -175,6 +204,7 @@ class HostRunner:
             text=text,
             max_output=max_output,
             factor=self.timeout_factor,
+            told=partial(self._told, command, process),
         )
 
     def _start(

@@ -46,12 +46,21 @@ class Usage(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What a program left: both streams, whether it ended by itself, whether all was kept."""
+    """What a program left.
+
+    Attributes:
+        stdout: standard output.
+        stderr: standard error.
+        in_time: whether it ended by itself.
+        whole: whether all of both was kept.
+        cut_by: what was raised here meanwhile, such as by pytest-timeout's signal, or None.
+    """
 
     stdout: bytes
     stderr: bytes
-    in_time: bool
-    whole: bool
+    in_time: bool = True
+    whole: bool = True
+    cut_by: BaseException | None = None
 
 
 class Capture:
@@ -158,7 +167,7 @@ class Process:
         self.stderr = self._popen.stderr
         self._looked = self.started
         self._seen_rss: int | None = None
-        self._usage: Usage | None = None
+        self.usage: Usage | None = None  # once it was ended with all that it began
         self._lock = threading.Lock()
 
     @property
@@ -202,13 +211,13 @@ class Process:
     def signal(self, number: int) -> None:
         """Send it a signal, if it still runs."""
         with self._lock:
-            if self._usage is None:
+            if self.usage is None:
                 os.kill(self.pid, number)
 
     def signal_group(self, number: int) -> None:
         """Send a signal to its process group, if it still runs."""
         with self._lock:
-            if self._usage is None:
+            if self.usage is None:
                 with suppress(ProcessLookupError, PermissionError):  # macOS says so of zombies
                     os.killpg(self.pid, number)
 
@@ -234,17 +243,17 @@ class Process:
     def end(self) -> Usage:
         """End it and all that it began, wherever that went; return what it used."""
         with self._lock:
-            if self._usage is None:
+            if self.usage is None:
                 with suppress(ProcessLookupError, PermissionError):  # macOS says so of zombies
                     os.killpg(self.pid, signal.SIGKILL)
                 _, status, used = os.wait4(self.pid, 0)
                 self._popen.returncode = os.waitstatus_to_exitcode(status)
                 end_marked(self._mark, self.pid, self.started)
                 cpu_time = used.ru_utime + used.ru_stime
-                self._usage = Usage(cpu_time, _max_rss(used, self._seen_rss))
+                self.usage = Usage(cpu_time, _max_rss(used, self._seen_rss))
                 if self._at_end is not None:
                     self._at_end()
-            return self._usage
+            return self.usage
 
 
 def _max_rss(used: resource.struct_rusage, seen: int | None) -> int | None:
@@ -264,16 +273,19 @@ def follow(process: Process, data: bytes | None, limit: float, max_output: int) 
 
     Not `subprocess.Popen.communicate`: that waits for the streams, so a daemon that the program
     left behind would keep the caller until the limit. Here the program's own end decides. What it
-    began is ended in any case.
+    began is ended in any case. What is raised here meanwhile is returned with what came till then.
     """
     streams = _Streams(process, data, max_output)
+    in_time, cut_by = False, None
     try:
         in_time = streams.pump(time.monotonic() + limit)
+    except BaseException as error:  # noqa: BLE001 (raised again when the run was told of)
+        cut_by = error
     finally:
         process.end()
         streams.close()
     out, err = streams.stdout, streams.stderr
-    return Ended(out.value(), err.value(), in_time, out.whole and err.whole)
+    return Ended(out.value(), err.value(), in_time, out.whole and err.whole, cut_by)
 
 
 class _Streams:

@@ -8,24 +8,40 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_dockerbin.results import RunResult
 
-class Closable(Protocol):
-    """A running program."""
+
+class Program(Protocol):
+    """A program that was started and not closed yet.
+
+    Attributes:
+        returncode: None while it runs.
+        was_stopped: whether the test, or its end, ended it.
+    """
+
+    @property
+    def returncode(self) -> int | None: ...  # noqa: D102 (as above)
+
+    @property
+    def was_stopped(self) -> bool: ...  # noqa: D102
+
+    def result(self) -> RunResult:
+        """Return what is told of it; while it runs, of what it wrote until now."""
 
     def close(self) -> None:
         """End it."""
 
 
-_running: dict[Closable, object] = {}
+_running: dict[Program, object] = {}
 _owners: list[object] = []
 
 
-def note(program: Closable) -> None:
+def enter(program: Program) -> None:
     """Note that a program runs, for whoever is the innermost `owner`: by default the test."""
     _running[program] = _owners[-1] if _owners else None
 
 
-def forget(program: Closable) -> None:
+def forget(program: Program) -> None:
     """Note that a program was ended."""
     _running.pop(program, None)
 
@@ -38,6 +54,11 @@ def owner(whom: object) -> Iterator[None]:
         yield
     finally:
         _owners.pop()
+
+
+def running() -> list[tuple[Program, object]]:
+    """Return what was started and not closed yet, each with its owner: None is the test."""
+    return list(_running.items())
 
 
 def end_those_of(whom: object) -> None:

@@ -13,18 +13,22 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.invocation import check_pattern, check_port, check_timeout
+from pytest_dockerbin.journal import note
 from pytest_dockerbin.results import command_lines, last_lines, signal_name
-from pytest_dockerbin.runners.registry import forget, note
+from pytest_dockerbin.runners.process import Ended
+from pytest_dockerbin.runners.registry import enter, forget
 from pytest_dockerbin.runners.spool import Spool, SpoolReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+    from pytest_dockerbin.results import RunResult
     from pytest_dockerbin.runners.process import Process
 
 _PATIENCE = 2.0  # seconds between asking a program to end and forcing it
 _GRACE = 0.5  # seconds that output may still come after the program ended
+_ENDING = {signal.SIGINT, signal.SIGKILL, signal.SIGQUIT, signal.SIGTERM}
 _TURN = 0.05  # seconds between looks whether it still runs, and whether it listens
 
 
@@ -39,6 +43,7 @@ class HostProgram:
         text: whether the streams are of text.
         max_output: bytes of each stream that are kept.
         factor: what any timeout is multiplied by.
+        told: gives what is told of it, of what it left and its exit code.
     """
 
     def __init__(
@@ -51,12 +56,15 @@ class HostProgram:
         text: bool,
         max_output: int,
         factor: float,
+        told: Callable[[Ended, int], RunResult],
     ) -> None:
         self.args = args
         self._title = title
         self._variables = variables
         self._process = process
         self._factor = factor
+        self._told = told
+        self._sent: set[int] = set()
         self._text = text
         self._changed = threading.Condition()
         self._names: dict[str, Spool] = {}
@@ -64,7 +72,7 @@ class HostProgram:
         self.stdin = _writer(process.stdin, text=text)
         self.stdout = self._spooled("stdout", process.stdout, max_output)
         self.stderr = self._spooled("stderr", process.stderr, max_output)
-        note(self)
+        enter(self)
 
     def _spooled(self, name: str, pipe: IO[bytes] | None, most: int) -> IO[Any] | None:
         if pipe is None:
@@ -117,6 +125,8 @@ class HostProgram:
             stdin.close()
 
     def send_signal(self, number: int) -> None:  # noqa: D102
+        if self.returncode is None:
+            self._sent.add(number)
         self._process.signal(number)
 
     def terminate(self) -> None:  # noqa: D102
@@ -193,21 +203,37 @@ class HostProgram:
     def _error(self, what: str) -> RunError:
         lines = [*command_lines(self.args, self._variables)]
         for name, spool in self._names.items():
-            lines += last_lines(name, spool.text())
+            lines += last_lines(name, spool.kept())
         return RunError(f"{self._title} {what}", details="\n".join(lines))
 
     # -- its end ----------------------------------------------------------------------------------
 
     def close(self) -> None:  # noqa: D102
         if self.returncode is None:
+            self._sent.add(signal.SIGTERM)
             self._process.signal_group(signal.SIGTERM)
             self._process.wait(_PATIENCE)
+        is_first = self._process.usage is None
         self._process.end()
         self._end_output()
         forget(self)
+        if is_first:
+            note(self.result(), stopped=self.was_stopped)
         if self.stdin is not None:
             with suppress(OSError):  # what it did not read
                 self.stdin.close()
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the test, or its end, ended it."""
+        code = self.returncode
+        return bool(self._sent & _ENDING) or (code is not None and -code in self._sent)
+
+    def result(self) -> RunResult:
+        """Return what is told of it; while it runs, of what it wrote until now."""
+        left = {name: spool.kept() for name, spool in self._names.items()}
+        ended = Ended(left.get("stdout", b""), left.get("stderr", b""))
+        return self._told(ended, self.returncode or 0)
 
     def _end_output(self) -> None:
         """Wait for the last output; end what keeps the streams open after the program."""

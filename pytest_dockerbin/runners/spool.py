@@ -54,10 +54,10 @@ class Spool:
         """Wait until the stream has ended."""
         self._thread.join(timeout)
 
-    def text(self) -> str:
-        """Return what is kept, as text."""
+    def kept(self) -> bytes:
+        """Return what is kept."""
         with self._changed:
-            return self._kept.decode(errors="replace")
+            return bytes(self._kept)
 
     def take(self, at: int, most: int) -> tuple[bytes, int]:
         """Return bytes from a place on, and the place behind them; wait for at least one.

@@ -125,6 +125,9 @@ class _Case(NamedTuple):
 
 def _verdict(case: _Case, ended: Ended, code: int) -> Verdict:
     stderr = ended.stderr
+    if ended.cut_by is not None:
+        hint = f"not its own limit ended it, but {type(ended.cut_by).__name__}, raised here"
+        return Verdict(Kind.TIMEOUT, code, stderr, hint=hint)
     if not ended.in_time:
         hint = hint_of_timeout(case.program, emulated=case.emulated)
         return Verdict(Kind.TIMEOUT, code, stderr, hint=hint)

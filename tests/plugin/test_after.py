@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
+
+from pytest_dockerbin.platforms import Platform
 
 PLATFORMS = "--dockerbin-platforms=linux/amd64,linux/arm64"
 
@@ -228,6 +231,175 @@ def test_a_run_in_the_setup_is_told_once(run):
     result = run(f"{tests}\ndef test_x(it): assert False\n", "-k", "amd64")
     result.assert_outcomes(failed=1, errors=1)
     assert result.stdout.str().count("- dockerbin run:") == 1
+
+
+SHELL = """\
+import signal, time
+
+import pytest
+
+@pytest.fixture(scope="session")
+def shell():
+    from pytest_dockerbin import Binary, Platform
+    from pytest_dockerbin.runners.host import HostRunner
+    from pathlib import Path
+    runner = HostRunner(name="native", timeout=30.0, timeout_factor=1.0)
+    return Binary(
+        path=Path("/bin/sh"), platform=Platform.host(), size=0, sha256="",
+        runner=lambda *_: runner,
+    )
+
+@pytest.fixture(scope="session")
+def server(shell):
+    server = shell.popen("-c", "echo it serves >&2; read forever", stdin=-1)
+    server.wait_for_line("serves")
+    return server
+
+@pytest.fixture(scope="session")
+def other(server): ...
+"""
+
+
+def test_a_failing_test_tells_of_the_programs_that_run_beside_it(run):
+    result = run(
+        f"{SHELL}\n"
+        "def test_of_it(server, dockerbin_platform): assert False\n"
+        "def test_of_another(dockerbin_platform): assert False\n",
+        "-k",
+        "amd64",
+    )
+    result.assert_outcomes(failed=2)
+    result.stdout.re_match_lines(
+        [
+            r"-+ dockerbin run: sh for linux/\S+ \(native\), still running, .* -+",
+            r"argv:   \['/bin/sh', '-c', 'echo it serves >&2; read forever'\]",
+            "stderr, its end:",
+            r"\| it serves",
+        ],
+    )
+    assert result.stdout.str().count("- dockerbin run:") == 1
+
+
+def test_a_failing_test_tells_of_a_program_that_nobody_waited_for(run):
+    tests = """
+def test_x(shell, dockerbin_platform):
+    program = shell.popen("-c", "echo gone >&2; exit 3")
+    with pytest.raises(Exception):
+        program.wait_for_line("ready")
+    shell.popen("-c", "exit 4").wait()
+    assert False
+"""
+    result = run(f"{SHELL}\n{tests}", "-k", "amd64")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"-+ dockerbin run: sh for \S+ \(native\), exit code 4, .* -+",
+            r"argv:   \['/bin/sh', '-c', 'exit 4'\]",
+            "1 earlier run of this test did not end with exit code 0 either",
+        ],
+    )
+    assert result.stdout.str().count("- dockerbin run:") == 1
+
+
+def test_reports_have_the_programs_that_nobody_waited_for(run, built_project):
+    tests = """
+def test_stopped(shell, dockerbin_platform):
+    program = shell.popen("-c", "echo up; read forever", stdin=-1)
+    program.wait_for_line("up")
+
+def test_hung_up(shell, dockerbin_platform):
+    program = shell.popen("-c", "trap 'echo again' HUP; echo up; while :; do read x; done")
+    program.wait_for_line("up")
+    program.send_signal(signal.SIGHUP)
+    program.send_signal(signal.SIGUSR1)
+    program.wait()
+    program.close()
+
+def test_crashed(shell, dockerbin_platform):
+    program = shell.popen("-c", "kill -SEGV $$")
+    program.wait()
+    program.terminate()
+"""
+    result = run(f"{SHELL}\n{tests}", "-k", "amd64", "--dockerbin-report=r.json")
+    result.assert_outcomes(passed=3)
+    report = json.loads((built_project.path / "r.json").read_text())
+    runs = [run for test in report["tests"] for run in test["runs"]]
+    assert [(run["signal"], run["stopped"]) for run in runs] == [
+        ("SIGTERM", True),
+        ("SIGUSR1", True),
+        ("SIGSEGV", False),
+    ]
+    assert [run["stdout"] for run in runs][:1] == ["up"]
+
+
+def test_a_run_that_was_cut_short_is_told(run):
+    tests = """
+def late(*_):
+    pytest.fail("Timeout (>0.1s)")
+
+def test_x(shell, dockerbin_platform):
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    shell.run("-c", "read forever < /dev/zero")
+"""
+    result = run(f"{SHELL}\n{tests}", "-k", "amd64")
+    result.assert_outcomes(failed=1)
+    result.stdout.re_match_lines(
+        [
+            r"E\s+Failed: Timeout \(>0.1s\)",
+            r"-+ dockerbin run: sh for linux/\S+ \(native\), timeout, .* -+",
+            r"hint:   not its own limit ended it, but Failed, raised here",
+        ],
+    )
+
+
+CASES = """\
+import unittest
+
+import pytest
+
+@pytest.mark.platform("linux/s390x")
+class TestIt(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _given(self, dockerbin):
+        self.tree = dockerbin
+
+    def test_one(self): assert self.tree
+
+    def test_two(self): assert not self.tree
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_a_test_case_is_a_row_of_its_platform(run, args):
+    result = run(CASES, "-v", *args, broken="")
+    result.assert_outcomes(passed=1, failed=1, warnings=2)
+    lines = matrix_of(result)
+    assert [line.split() for line in lines if "TestIt" in line] == [
+        ["test_it.py::TestIt::test_one", "ok"],
+        ["test_it.py::TestIt::test_two", "FAIL"],
+    ]
+    assert lines[0].split() == ["linux/amd64"]
+    result.stdout.fnmatch_lines(["*DockerbinWarning: @pytest.mark.platform has no effect on a *"])
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_the_failed_build_of_a_test_case_is_told_once(run, args):
+    result = run(CASES, *args, broken="linux/amd64")
+    result.assert_outcomes(errors=2, warnings=2)
+    assert result.stdout.str().count(">>> RUN make") == 1
+
+
+def test_a_test_that_builds_itself_is_a_row(run):
+    tests = """
+def test_x(dockerbin_build):
+    assert not dockerbin_build("app").files
+"""
+    result = run(tests, broken="")
+    result.assert_outcomes(failed=1)
+    lines = matrix_of(result)
+    assert lines[0].split() == [str(Platform.host()), "together"]
+    assert ["test_it.py::test_x", "-", "FAIL"] in [line.split() for line in lines]
 
 
 def test_what_an_error_tells_already_is_not_told_twice(run):

@@ -157,6 +157,9 @@ def test_runs_come_with_their_test():
     fault = RunReport.of(run(kind=Kind.EMULATOR_FAULT), 5.0)
     test = outcome_of(phase("setup", "passed"), phase("call", "failed", runs=[asdict(fault)]))
     assert test.emulator_failed
+    both = [asdict(fault), asdict(ran)]
+    test = outcome_of(phase("setup", "passed"), phase("call", "failed", runs=both))
+    assert not test.emulator_failed  # the program failed after that
     assert run_from_json(asdict(ran)) == ran
 
 

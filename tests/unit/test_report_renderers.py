@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cmarkgfm
@@ -11,9 +12,10 @@ import pytest
 import sample_report
 from cmarkgfm.cmark import Options
 
+from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.html import html
 from pytest_dockerbin.report.markdown import markdown
-from pytest_dockerbin.report.model import Report
+from pytest_dockerbin.report.model import BuildReport, Report
 
 EMPTY = Report(started=0.0, seconds=0.0, version="0", exit_status=5)
 
@@ -43,6 +45,25 @@ def test_github_makes_a_table_of_the_matrix():
     assert not {"a", "img", "em"} & set(shown.tags)
     for words in ("FAIL 1 of 3", "test_roundtrip", "undefined reference to `__atomic_load_8'"):
         assert words in shown.words
+
+
+def test_github_shows_how_a_session_ended_that_was_cut_short():
+    build = BuildReport.begun("key", Platform.parse("linux/arm64"), "app/", ())
+    shown = Rendered(markdown(replace(EMPTY, exit_status=2, builds=(build,))))
+    assert shown.tags["em"] == 1
+    assert "interrupted, exit code 2" in shown.words
+    assert "interrupted" in html(replace(EMPTY, builds=(build,)))
+    assert shown.tags["pre"] == 0  # nothing is known of the build
+    assert "no tests" not in Rendered(markdown(EMPTY)).words.partition("no tests")[2]
+
+
+def test_the_page_tells_of_a_server_that_was_stopped():
+    server = sample_report.run(
+        "linux/arm64", kind="signaled", returncode=-15, signal="SIGTERM", stopped=True
+    )
+    assert server.is_fine
+    test = sample_report.result("t.py::test_x", "linux/arm64", "failed", runs=(server,))
+    assert "stopped by the test (SIGTERM)" in html(replace(EMPTY, tests=(test,)))
 
 
 def test_github_makes_no_element_of_what_strangers_wrote():
