@@ -79,7 +79,7 @@ def test_a_script_says_what_runs_programs(runners, hooks, tmp_path):
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "a b"])
 def test_a_session_s_name_is_that_of_a_folder(name, tmp_path):
     settings = Settings(cache_dir=tmp_path / "cache")
-    with pytest.raises(SettingsError, match="Builder: session=.*: expected a name of letters"):
+    with pytest.raises(SettingsError, match=r"Builder: session=.*: expected a name of letters"):
         Builder(settings, session=name)
     assert not (tmp_path / "cache").exists()
 
