@@ -33,6 +33,18 @@ def engine_problem() -> str | None:
     return None
 
 
+@pytest.fixture(autouse=True)
+def few_plugins(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no plugin in the pytest that a test starts that it does not look at.
+
+    Hypothesis and pytest-html take as long to import as all the rest.
+    """
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # which takes the variable away
+    others = ("hypothesispytest", "metadata", "html")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in others))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let tests that need the engine say so where it is missing; on CI that is a failure."""
     if item.get_closest_marker("engine") and (problem := engine_problem()):

@@ -21,7 +21,7 @@ def base_images():
 @pytest.fixture
 def reader(monkeypatch, tmp_path):
     """A person at a terminal, not a CI service, without results of earlier sessions."""
-    for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "GITHUB_STEP_SUMMARY", "FORCE_COLOR"):
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))

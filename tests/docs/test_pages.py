@@ -43,7 +43,7 @@ def of(*languages):
 @pytest.fixture
 def folder(pytester, monkeypatch, tmp_path):
     """An empty project, far from CI and from the user's cache."""
-    for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "GITHUB_STEP_SUMMARY"):
+    for name in ("CI", "BUILD_NUMBER", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))
     (pytester.path / "Dockerfile").write_text("FROM scratch AS bin\n")

@@ -257,7 +257,7 @@ def registry(tmp_path) -> Iterator[str]:
 @pytest.fixture
 def project(pytester, monkeypatch, tmp_path, busybox) -> Project:
     """An empty project whose docker calls are recorded on their way to the real docker."""
-    for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):
+    for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))
     for file in busybox.iterdir():

@@ -85,7 +85,6 @@ def test_an_example_does_what_its_readme_says(name, frontend, pytester, monkeypa
     assert program == "pytest"
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
     shutil.copytree(EXAMPLES / name, pytester.path, dirs_exist_ok=True, ignore=ignored)
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.setenv("PYTEST_DOCKERBIN_CACHE_DIR", str(tmp_path / "cache"))
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)

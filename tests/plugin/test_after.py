@@ -441,7 +441,8 @@ def test_junit_files_have_what_ran_a_program(run, built_project, args):
     ]
 
 
-def test_pytest_html_has_the_runs(run, built_project):
+def test_pytest_html_has_the_runs(run, built_project, monkeypatch):
+    monkeypatch.delenv("PYTEST_ADDOPTS")
     run(RUNS.format(check=False), "--html=report.html", "--self-contained-html", "-k", "amd64")
     assert "runs" in (built_project.path / "report.html").read_text()
 

@@ -24,8 +24,7 @@ BROKEN = "test_hello.py::TestHello::test_x[linux/arm/v7-2]"
 
 @pytest.fixture
 def suite(pytester, monkeypatch):
-    for name in ("PYTEST_ADDOPTS", "PYTEST_DOCKERBIN_PLATFORMS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTEST_DOCKERBIN_PLATFORMS", raising=False)
     pytester.makepyfile(test_hello=SUITE)
     return pytester
 

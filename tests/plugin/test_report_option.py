@@ -23,7 +23,7 @@ def test_other():
 
 @pytest.fixture(autouse=True)
 def no_summary(monkeypatch):
-    for name in ("GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):
+    for name in ("GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -13,7 +13,7 @@ from pytest_dockerbin.report.model import BuildReport
 from pytest_dockerbin.reporting import tracing
 from pytest_dockerbin.reporting.folding import _Line
 from pytest_dockerbin.reporting.relay import Relay
-from pytest_dockerbin.reporting.runs import section
+from pytest_dockerbin.reporting.runs import sections
 from pytest_dockerbin.reporting.services import Service, told
 
 PLAIN = Service(
@@ -51,9 +51,9 @@ def test_what_workers_say_before_the_first_test_is_written_when_it_begins():
 
 
 def test_a_run_s_hint_is_the_last_of_its_lines():
-    _, text = section([run("linux/amd64", returncode=1, hint="link it statically")])
+    ((_, text),) = sections([run("linux/amd64", returncode=1, hint="link it statically")], ())
     assert text.splitlines()[-1] == "hint:   link it statically"
-    _, text = section([run("linux/amd64", returncode=1)])
+    ((_, text),) = sections([run("linux/amd64", returncode=1)], ())
     assert "hint" not in text
 
 
