@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_dockerbin.results import RunResult
 
-    Listener = Callable[[RunResult, float, bool], None]
+    Listener = Callable[["Ran"], None]
 
 _listeners: list[Listener] = []
 
+current_test: ContextVar[object] = ContextVar("dockerbin_test", default=None)
+"""The test on whose behalf programs are started now; whoever listens says what stands for it."""
+
+
+class Ran(NamedTuple):
+    """A program that was run.
+
+    Attributes:
+        result: how it ended.
+        started: when, in epoch seconds.
+        stopped: whether the test, or its end, ended it.
+        test: what `current_test` was when it was started; None where that is now.
+    """
+
+    result: RunResult
+    started: float
+    stopped: bool = False
+    test: object = None
+
 
 def listen(listener: Listener) -> None:
-    """Let ``listener`` get each result from now on.
-
-    And when it began, in epoch seconds; and whether the test, or its end, ended the program.
-    """
+    """Let ``listener`` hear of each run from now on."""
     _listeners.append(listener)
 
 
@@ -28,12 +45,12 @@ def forget(listener: Listener) -> None:
     _listeners.remove(listener)
 
 
-def note(result: RunResult, *, stopped: bool = False) -> None:
-    """Tell of a program that has just ended.
+def note(result: RunResult) -> None:
+    """Tell of a run that has just ended."""
+    tell(Ran(result, time.time() - result.duration))
 
-    Args:
-        result: how.
-        stopped: whether the test, or its end, ended it.
-    """
+
+def tell(ran: Ran) -> None:
+    """Tell of a program that was not waited for, and has ended."""
     for listener in _listeners:
-        listener(result, time.time() - result.duration, stopped)
+        listener(ran)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from pytest_dockerbin.attestations import read_image, take_files
 from pytest_dockerbin.dockerfile import text_of, undeclared_arguments
-from pytest_dockerbin.errors import BuildError, CacheMissError, DockerbinError, StoreError
+from pytest_dockerbin.errors import (
+    BuildError,
+    CacheMissError,
+    DockerbinError,
+    StoppedError,
+    StoreError,
+)
 from pytest_dockerbin.export import Gauge, seal
 from pytest_dockerbin.fingerprint import inputs_digest
 from pytest_dockerbin.frozen import dataclass
@@ -199,7 +205,7 @@ class Maker:
         tree = folder / "tree"
         log_path = self.log_path(job)
         self.hooks.build_started(job.spec, job.platform)
-        told = "failed"
+        told = "stopped"  # as by Ctrl-C
         self.activity.begin(str(job), f"building (log {log_path})")
         try:
             try:
@@ -208,6 +214,7 @@ class Maker:
                 raise StoreError.while_exporting(str(job.platform), error, folder) from error
             told = _ending(manifest)
         except DockerbinError as error:
+            told = told if isinstance(error, StoppedError) else "failed"
             self.hooks.build_finished(job.spec, job.platform, None, error)
             raise
         finally:

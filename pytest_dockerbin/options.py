@@ -195,6 +195,11 @@ def all_given(config: pytest.Config, name: str) -> Iterator[tuple[Any, str]]:
         yield value, f"ini {key}"
 
 
+def runs_nothing(config: pytest.Config) -> bool:
+    """Tell whether tests are only collected, or their fixtures only listed."""
+    return bool(config.option.collectonly or getattr(config.option, "setupplan", False))
+
+
 def anything_given(config: pytest.Config) -> bool:
     """Tell whether the user set anything of ours, so that it is to be checked at the start."""
     build_settings = (config.getini(ini_key(name)) for name in BUILD_SETTINGS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from pytest_dockerbin.errors import DockerbinError, UnavailableError
+from pytest_dockerbin.errors import BuildError, DockerbinError, UnavailableError
 from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.session import cause_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """What stopped a test, attached to the outcome that is raised.
+    """What stopped a test, attached to the outcome that is raised; or made of what it raised.
 
     pytest keeps the outcome of a failed session fixture and raises it again for every test that
     asks for it, so the outcome itself has one line, and the first report gets the whole text.
@@ -31,11 +31,13 @@ class Stop:
         cause: a name, equal for all tests that the same thing stops.
         whole: the whole text for a person; empty for a skip.
         skipped: the reason of a skip, or None.
+        line: what stands for its repetitions, where what was raised is more than a line.
     """
 
     cause: str
     whole: str
     skipped: str | None = None
+    line: str = ""
 
     @property
     def reason(self) -> str:
@@ -46,7 +48,10 @@ class Stop:
     @classmethod
     def of(cls, call: pytest.CallInfo[None]) -> Stop | None:
         """Return what stopped a phase of a test, if it was something of ours."""
-        return getattr(call.excinfo.value, _STOP, None) if call.excinfo else None
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, BuildError):  # as `dockerbin_build` raises it
+            return cls(cause_of(error), f"dockerbin: {error.report()}", line=_line(error))
+        return getattr(error, _STOP, None)
 
 
 _STOP = "dockerbin_stop"
@@ -115,7 +120,11 @@ def _skip(error: DockerbinError) -> NoReturn:
 
 
 def _fail(error: DockerbinError) -> NoReturn:
-    log = f"; log: {error.log_path}" if error.log_path else ""
-    outcome = pytest.fail.Exception(f"dockerbin: {error.summary}{log}", pytrace=False)
+    outcome = pytest.fail.Exception(_line(error), pytrace=False)
     setattr(outcome, _STOP, Stop(cause_of(error), f"dockerbin: {error.report()}"))
     raise outcome from None
+
+
+def _line(error: DockerbinError) -> str:
+    log = f"; log: {error.log_path}" if error.log_path else ""
+    return f"dockerbin: {error.summary}{log}"

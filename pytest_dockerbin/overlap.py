@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dockerbin.errors import DockerbinError
+from pytest_dockerbin.options import runs_nothing
 from pytest_dockerbin.plan import asked, spec_of
 from pytest_dockerbin.suite import suite_of
 
@@ -40,7 +41,7 @@ class Overlap:
         """Build in the background while the tests run, and not a moment longer."""
         option = session.config.option
         stays = session.testsfailed and not option.continue_on_collection_errors
-        if option.collectonly or stays or not self._begin(session.items):
+        if runs_nothing(session.config) or stays or not self._begin(session.items):
             return (yield)
         if not self._is_worker:
             self._choose(session.items, 0, waits=True)

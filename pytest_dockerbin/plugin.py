@@ -79,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Name the platforms where they were chosen; otherwise the header waits for a test of ours."""
-    silent = config.get_verbosity() < 0 or config.option.collectonly
+    silent = config.get_verbosity() < 0 or options.runs_nothing(config)
     if silent or hasattr(config, "workerinput") or options.given(config, "platforms") is None:
         return None
     from pytest_dockerbin.reporting.header import header  # noqa: PLC0415

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.artifact import Artifact
     from pytest_dockerbin.errors import DockerbinError
+    from pytest_dockerbin.journal import Ran
     from pytest_dockerbin.platforms import Platform
-    from pytest_dockerbin.results import RunResult
 
 SCHEMA = 1
 
@@ -106,8 +106,9 @@ class RunReport:
     stopped: bool = False
 
     @classmethod
-    def of(cls, result: RunResult, started: float, *, stopped: bool = False) -> Self:
+    def of(cls, ran: Ran) -> Self:
         """Return what is told of a run."""
+        result = ran.result
         return cls(
             program=result.program.name,
             platform=str(result.platform),
@@ -119,14 +120,14 @@ class RunReport:
             runner=result.runner,
             emulator=result.emulator,
             emulated=result.emulated,
-            started=started,
+            started=ran.started,
             seconds=result.duration,
             max_rss=result.max_rss,
             cpu_time=result.cpu_time,
             stdout=_end(result.stdout),
             stderr=_end(result.stderr),
             hint=result.hint,
-            stopped=stopped,
+            stopped=ran.stopped,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,27 @@ def _seen(match: re.Match[str]) -> str:
 def line(text: str) -> str:
     """Return the same on one line."""
     return shown(" ".join(text.split()))
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return sum(map(_columns, text))
+
+
+def cut(text: str, width: int) -> str:
+    """Return as much of a text as stands in ``width`` columns."""
+    used = 0
+    for index, sign in enumerate(text):
+        used += _columns(sign)
+        if used > width:
+            return text[:index]
+    return text
+
+
+def _columns(sign: str) -> int:
+    if unicodedata.combining(sign):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
 
 
 def duration(seconds: float) -> str:

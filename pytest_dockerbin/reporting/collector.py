@@ -16,7 +16,7 @@ from pytest_dockerbin.report.model import (
     TestReport,
     run_from_json,
 )
-from pytest_dockerbin.reporting.notes import NOTE, STOP
+from pytest_dockerbin.reporting.notes import LATE, NOTE, STOP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_dockerbin.report.model import BuildReport, RunReport
 
 _MOST_TEXT = 64 * 1024  # characters of a failure
+_TEARDOWN = "teardown"
+_PLACES = {"failed": 0, "error": 0, "skipped": 1, "xfailed": 1, "xpassed": 1, "passed": 2, "": 3}
 _UNFINISHED = "it did not end: its process crashed, or the run was interrupted"
 
 
@@ -44,6 +46,9 @@ class Collector:
 
     def take_report(self, report: pytest.TestReport) -> None:
         """Take one phase of a test, as pytest reports it."""
+        for node, platform, run in getattr(report, LATE, ()):
+            if (node, platform) in self._tests:
+                self._tests[node, platform].take_run(run)
         stop = getattr(report, STOP, {})
         note = getattr(report, NOTE, None)
         if reason := stop.get("skipped"):
@@ -55,13 +60,21 @@ class Collector:
             facts = PlatformReport(**note["runner"])
             if facts.runner or facts.platform not in self._platforms:
                 self._platforms[facts.platform] = facts
-        if report.outcome not in ("passed", "failed", "skipped"):
-            return  # a plugin that runs a test again calls its first try something else
+        for run in note["runs"]:
+            self._take_runner(run)
         key = report.nodeid, note["platform"]
-        if report.when == "setup" or key not in self._tests:
-            self._tests.pop(key, None)
+        if key not in self._tests or self._tests[key].is_over(report):
+            self._tests.pop(key, None)  # the last one ended last
             self._tests[key] = _Test(report, note)
         self._tests[key].take(report, note, stop)
+
+    def _take_runner(self, run: Mapping[str, Any]) -> None:
+        """Note what ran a platform's program, where nobody else tells it, as of a build's own."""
+        platform = run["platform"]
+        if platform not in self._platforms or not self._platforms[platform].runner:
+            known = self._platforms.get(platform, PlatformReport(platform=platform))
+            facts = {name: run[name] for name in ("runner", "emulator", "emulated")}
+            self._platforms[platform] = replace(known, **facts)
 
     def take_build(self, build: BuildReport) -> None:
         """Take a build; those of several processes are one, and equal named builds too."""
@@ -125,6 +138,7 @@ class _Test:
         self._worker = getattr(first, "worker_id", "")
         self._note = note
         self._outcome = ""  # until more than its setup is told
+        self._phases: set[str] = set()
         self._seconds = 0.0
         self._reason = self._text = ""
         self._runs: tuple[RunReport, ...] = ()
@@ -132,17 +146,33 @@ class _Test:
     def take(
         self, report: pytest.TestReport, note: Mapping[str, Any], stop: Mapping[str, Any]
     ) -> None:
-        """Take one phase: what the first one says that is not fine counts."""
-        self._seconds += report.duration
-        if note["runs"]:
-            self._runs += tuple(map(run_from_json, note["runs"]))
-        if report.outcome == "passed" and not hasattr(report, "wasxfail"):
-            if report.when != "setup":
-                self._outcome = self._outcome or "passed"
-        elif self._outcome in ("", "passed"):
-            self._outcome = _outcome(report)
+        """Take one phase, or a subtest, which pytest reports as a call: the worst counts."""
+        for run in note["runs"]:
+            self.take_run(run)
+        if report.outcome not in ("passed", "failed", "skipped"):
+            self._phases.add(_TEARDOWN)  # a plugin that runs it again calls its first try so
+            return
+        is_subtest = getattr(report, "context", None) is not None
+        if not is_subtest:
+            self._phases.add(str(report.when))
+            self._seconds += report.duration
+        elif not report.failed:
+            return  # that it passed, or was skipped, says nothing of the rest
+        outcome = _outcome(report)
+        if outcome == "passed" and report.when == "setup":
+            return
+        if _PLACES[outcome] < _PLACES[self._outcome]:
+            self._outcome = outcome
             self._reason = stop.get("reason") or _reason(report)
             self._text = _text(report)
+
+    def take_run(self, run: Mapping[str, Any]) -> None:
+        """Take a program that it has started, which may end after it."""
+        self._runs += (run_from_json(run),)
+
+    def is_over(self, report: pytest.TestReport) -> bool:
+        """Tell whether a report is of the next try of a test that is run again."""
+        return _TEARDOWN in self._phases or (report.when == "setup" and "setup" in self._phases)
 
     def report(self) -> TestReport:
         """Return what is known by now."""
@@ -181,15 +211,17 @@ def _with_files(build: BuildReport) -> BuildReport:
 
 
 def _outcome(report: pytest.TestReport) -> str:
-    """Return what a phase that is not fine says of its test."""
+    """Return what a phase says of its test."""
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed" if report.passed else "failed"
-    if report.skipped:
-        return "skipped"
+    if not report.failed:
+        return str(report.outcome)
     return "failed" if report.when == "call" else "error"
 
 
 def _reason(report: pytest.TestReport) -> str:
+    if report.passed:
+        return ""
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -198,7 +230,7 @@ def _reason(report: pytest.TestReport) -> str:
 
 
 def _text(report: pytest.TestReport) -> str:
-    if report.skipped:
+    if not report.failed:
         return ""
     sections = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
     whole = f"{report.longreprtext}{sections}"

@@ -27,7 +27,7 @@ def header(config: pytest.Config) -> str:
     if source == "default" and suite.wanted:
         words = tuple(str(platform) for platform in suite.asked if platform in suite.wanted)
     origin = f" (from {source})" if source != "default" else ""
-    platforms = ", ".join(described(word, suite) for word in words)
+    platforms = ", ".join(dict.fromkeys(described(word, suite) for word in words))
     parts = [f"dockerbin: {platforms}{origin}"]
     settings = suite.settings
     if settings.cache is not CacheMode.SESSION:

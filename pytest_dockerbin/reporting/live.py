@@ -6,11 +6,11 @@ import os
 import shutil
 import sys
 import time
-import unicodedata
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pytest_dockerbin.activity import Lines, Silence
+from pytest_dockerbin.report.wording import cut
 from pytest_dockerbin.reporting.relay import to_controller
 from pytest_dockerbin.settings import Progress
 
@@ -129,20 +129,10 @@ def _on_terminal(
         with uncaptured():
             begin_line()
             # not in the last column, behind which some terminals begin a new line
-            shown = _cut(text, shutil.get_terminal_size().columns - 1)
+            shown = cut(text, shutil.get_terminal_size().columns - 1)
             encoding = sys.stdout.encoding
             # past pytest's own writer, which counts the columns of what it wrote
             sys.stdout.write(_ERASE + shown.encode(encoding, "replace").decode(encoding))
             sys.stdout.flush()
 
     return show
-
-
-def _cut(text: str, width: int) -> str:
-    """Return as much of a text as stands in ``width`` columns."""
-    used = 0
-    for index, sign in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        if used > width:
-            return text[:index]
-    return text

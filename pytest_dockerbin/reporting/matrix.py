@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_dockerbin.report.grid import State
-from pytest_dockerbin.report.wording import build_words, line, many
+from pytest_dockerbin.report.wording import build_words, columns, cut, line, many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,9 @@ def matrix(grid: Grid, width: int, *, everything: bool) -> list[list[Word]]:
         *(_of_test(row) for row in told),
         *(_of_build(row) for row in builds),
     ]
-    first, *widths = (max(len(words[at].text) for words in lines) for at in range(len(lines[0])))
+    first, *widths = (
+        max(columns(words[at].text) for words in lines) for at in range(len(lines[0]))
+    )
     room = width - sum(widths) - len(_GAP) * len(widths)
     if room < min(first, _SHORTEST):
         return []
@@ -99,11 +101,15 @@ def _of_build(row: BuildRow) -> list[Word]:
 
 def _aligned(words: Sequence[Word], widths: Sequence[int]) -> list[Word]:
     (name, colour), *others = words
-    if len(name) > widths[0]:
-        name = f"...{name[3 - widths[0] :]}"  # of a long path the end tells most
-    padded = [Word(name.ljust(widths[0]), colour)]
+    if columns(name) > widths[0]:  # of a long path the end tells most
+        name = f"...{cut(name[::-1], widths[0] - 3)[::-1]}"
+    padded = [Word(name + _blanks(name, widths[0]), colour)]
     padded += [
-        word._replace(text=_GAP + word.text.rjust(width))
+        word._replace(text=_GAP + _blanks(word.text, width) + word.text)
         for word, width in zip(others, widths[1:], strict=True)
     ]
     return padded
+
+
+def _blanks(text: str, width: int) -> str:
+    return " " * (width - columns(text))

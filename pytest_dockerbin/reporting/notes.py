@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_dockerbin.errors import DockerbinError, DockerbinWarning, SettingsError
-from pytest_dockerbin.journal import forget, listen
+from pytest_dockerbin.errors import DockerbinError, SettingsError
+from pytest_dockerbin.journal import current_test, forget, listen
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.model import RunReport
 from pytest_dockerbin.suite import suite_of
@@ -15,13 +15,17 @@ from pytest_dockerbin.suite import suite_of
 if TYPE_CHECKING:
     import pytest
 
+    from pytest_dockerbin.journal import Ran
     from pytest_dockerbin.report.model import PlatformReport
-    from pytest_dockerbin.results import RunResult
     from pytest_dockerbin.suite import Suite
 
 NOTE = "dockerbin_note"
 """Attribute of a report of a test of ours: what test it is, what its platform's runner is where
 that was not told before, what it ran, and on the first one the order of platforms; JSON values."""
+
+LATE = "dockerbin_late"
+"""Attribute of a report: runs of other tests, whose programs have ended since the last report:
+node id, platform, and run; JSON values."""
 
 STOP = "dockerbin_stop"
 """Attribute of a report: what stopped its test, and whether it is the first to say so."""
@@ -37,6 +41,8 @@ class Notes:
 
     def __init__(self) -> None:
         self._runs: list[RunReport] = []
+        self._late: list[tuple[str, str, dict[str, Any]]] = []
+        self._test = ("", "")
         self._told: dict[str, PlatformReport | None] = {}
         self._is_first = True
         self._item: pytest.Item | None = None
@@ -48,9 +54,23 @@ class Notes:
         """Hear of nothing more."""
         forget(self._hear)
 
-    def _hear(self, result: RunResult, started: float, stopped: bool) -> None:
-        self._runs.append(RunReport.of(result, started, stopped=stopped))
+    def begin(self, item: pytest.Item) -> None:
+        """Let what is started from now on be a test's."""
+        platform = platform_of(item)
+        self._test = item.nodeid, str(platform) if platform else ""
+        current_test.set(self._test)
+
+    def _hear(self, ran: Ran) -> None:
+        if isinstance(ran.test, tuple) and ran.test != self._test:
+            self._late.append((*ran.test, asdict(RunReport.of(ran))))
+            return
+        self._runs.append(RunReport.of(ran))
         del self._runs[:-_MOST_RUNS]
+
+    def take_late(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Return runs of tests that are over, as `LATE` has them, each once."""
+        late, self._late = self._late, []
+        return late
 
     def take_runs(self) -> list[dict[str, Any]]:
         """Return what was run since this was asked last: it is told of one test."""
@@ -86,13 +106,6 @@ def _of_all_reports(item: pytest.Item, platform: Platform | None) -> dict[str, A
     """
     if platform is None and _WITHOUT_PLATFORM.isdisjoint(getattr(item, "fixturenames", ())):
         return None
-    if platform and has_no_parameters(item) and item.get_closest_marker("platform"):
-        item.warn(
-            DockerbinWarning(
-                "@pytest.mark.platform has no effect on a unittest.TestCase, to whose tests pytest "
-                f"gives no parameters: they run for {platform}, the first of the platforms setting"
-            )
-        )
     callspec = getattr(item, "callspec", None)
     case = callspec.id if callspec else ""
     text = str(platform) if platform else ""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_dockerbin.artifact import Artifact
-from pytest_dockerbin.errors import RunError, UnavailableError
+from pytest_dockerbin.errors import DockerbinWarning, RunError, UnavailableError
 from pytest_dockerbin.lifetimes import Lifetimes
-from pytest_dockerbin.options import given
+from pytest_dockerbin.options import given, runs_nothing
 from pytest_dockerbin.outcomes import Stop
 from pytest_dockerbin.overlap import Overlap
 from pytest_dockerbin.plan import plan, plan_line
@@ -26,7 +27,15 @@ from pytest_dockerbin.reporting.folding import ErrorFolding, ErrorUnfolding
 from pytest_dockerbin.reporting.header import described, header
 from pytest_dockerbin.reporting.live import BETWEEN, writer
 from pytest_dockerbin.reporting.matrix import matrix
-from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes, platform_of, platforms_of
+from pytest_dockerbin.reporting.notes import (
+    LATE,
+    NOTE,
+    STOP,
+    Notes,
+    has_no_parameters,
+    platform_of,
+    platforms_of,
+)
 from pytest_dockerbin.reporting.relay import Relay, to_controller
 from pytest_dockerbin.reporting.runs import everything, sections
 from pytest_dockerbin.reporting.services import service, told
@@ -106,7 +115,7 @@ class Reporter:
         self._collected: dict[Platform, None] = {}
         self._notes = Notes()
         self._runs: list[RunReport] = []  # of the test that runs now
-        self._wholes: dict[pytest.TestReport, str] = {}
+        self._wholes: dict[pytest.TestReport, Any] = {}  # of what pytest has as `longrepr`
         self._collector = collector
 
     def pytest_sessionstart(self) -> None:
@@ -120,23 +129,25 @@ class Reporter:
 
         After pytest has looked at the marks by which a test is skipped, and before its fixtures.
         """
+        self._notes.begin(item)
         platform = platform_of(item)
         if platform:
             self._suite.mend(platform)
             if "dockerbin_binary" in getattr(item, "fixturenames", ()):
                 self._suite.require_runner(platform)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Skip a test in which something is missing, such as what runs a program of a named build.
-
-        Where that is no reason to skip, it is the test's failure, with the line that met it.
-        """
-        try:
-            return (yield)
-        except UnavailableError as error:
-            self._suite.skip_if_missing(error, platform_of(item))
-            raise
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Warn of markers without effect: pytest gives no parameters to a TestCase's tests."""
+        if not has_no_parameters(item):
+            return
+        for name in filter(item.get_closest_marker, ("platform", "dockerbin")):
+            item.warn(
+                DockerbinWarning(
+                    f"@pytest.mark.{name} has no effect on a unittest.TestCase: its tests are for "
+                    f"{platform_of(item)}, the first of the platforms setting, and for what "
+                    "dockerbin_defaults say"
+                )
+            )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -155,6 +166,10 @@ class Reporter:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what is told of the test, and what stopped it, on its report."""
         report = yield
+        self._skip_if_missing(item, call, report)
+        late = self._notes.take_late()
+        if late:
+            setattr(report, LATE, late)
         note = self._notes.of(item, self._suite)
         if note:
             setattr(report, NOTE, note)
@@ -172,10 +187,28 @@ class Reporter:
                 path, line, _ = item.reportinfo()
                 report.longrepr = (str(path), (line or 0) + 1, stop.skipped)
             else:
-                self._wholes[report] = stop.whole
+                self._wholes[report] = report.longrepr if stop.line else stop.whole
+                report.longrepr = stop.line or report.longrepr
             facts = {"cause": stop.cause, "first": False, "skipped": stop.skipped}
             setattr(report, STOP, facts | {"reason": stop.reason})
         return report
+
+    def _skip_if_missing(
+        self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> None:
+        """Skip a test in which something is missing, such as what runs a program of a named build.
+
+        Where that is no reason to skip, it is the test's failure, with the line that met it. Here,
+        since unittest and subtests keep to themselves what is raised in a test.
+        """
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, UnavailableError):
+            try:
+                self._suite.skip_if_missing(error, platform_of(item))
+            except pytest.skip.Exception as skip:
+                call.excinfo = pytest.ExceptionInfo.from_exception(skip)
+                report.outcome = "skipped"
+                vars(report).pop("wasxfail", None)
 
     def _tell_of_runs(
         self,
@@ -189,10 +222,11 @@ class Reporter:
 
             given = [*getattr(report, "extras", ()), extras.text(everything(runs), name="runs")]
             report.extras = given  # type: ignore[attr-defined] # theirs too
-        told_already = call.excinfo is not None and call.excinfo.errisinstance(RunError)
-        if report.failed and not told_already:
+        if report.failed:
+            error = call.excinfo.value if call.excinfo else None
+            tells_already = error if isinstance(error, RunError) else None
             fixtures = getattr(item, "fixturenames", ())
-            report.sections += sections(self._runs, fixtures)  # those of its setup too
+            report.sections += sections(self._runs, fixtures, tells_already)
             self._runs.clear()
 
     def _set_properties(
@@ -216,7 +250,9 @@ class Reporter:
         ]
 
     def _of_builds(self, item: pytest.Item) -> dict[str, str]:
-        given = getattr(item, "funcargs", {}).values()
+        given = list(getattr(item, "funcargs", {}).values())
+        for value in list(given):  # as of `dockerbin_matrix`
+            given += value.values() if isinstance(value, Mapping) else ()
         artifacts = [value for value in given if isinstance(value, Artifact)]
         builds = self._suite.builds_of(artifacts)
         if not builds:
@@ -357,7 +393,7 @@ class Reporter:
     def _tell_service(self, terminalreporter: pytest.TerminalReporter, report: Report) -> None:
         """Tell the CI service of failed builds; with ``-q`` too, since nobody reads it here."""
         its = service()
-        if its and not self._config.option.collectonly:
+        if its and not runs_nothing(self._config):
             for line in told(report.builds, its, self._config.rootpath):
                 terminalreporter.ensure_newline()
                 terminalreporter.write_line(line)
@@ -375,7 +411,7 @@ class Reporter:
             terminalreporter.line("")
 
     def _is_silent(self) -> bool:
-        return self._config.get_verbosity() < 0 or self._config.option.collectonly
+        return self._config.get_verbosity() < 0 or runs_nothing(self._config)
 
     def _platform_lines(self, report: Report) -> Iterator[str]:
         for each in report.platforms:
@@ -388,6 +424,9 @@ class Reporter:
             words += [outcomes(counts)] if counts else []
             platform = f"{each.platform} ({each.said})" if each.said else ""
             yield f"{platform or described(each.platform, self._suite)}: {'; '.join(words)}"
+        together = report.counts("")
+        if together:
+            yield f"together: {outcomes(together)}"
 
     def _missing_lines(self, report: Report) -> Iterator[str]:
         for reason, count in report.missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,38 +13,45 @@ from pytest_dockerbin.runners.registry import running
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from pytest_dockerbin.errors import RunError
+
 _RUNNING = "running"  # stands in the place of how it ended
 _MOST_RUNNING = 2  # programs of which a failing test's report tells
 _LINES_OF_RUNNING = 10  # of each stream: a server's are told of each test that fails beside it
 
 
-def sections(runs: Sequence[RunReport], fixtures: Collection[str]) -> list[tuple[str, str]]:
-    """Return headings and texts: the last run that was not fine, and what runs now.
+def sections(
+    runs: Sequence[RunReport], fixtures: Collection[str], error: RunError | None
+) -> list[tuple[str, str]]:
+    """Return headings and texts: the last run that was not fine, and what ran beside the test.
 
     Args:
         runs: those of the test that have ended.
         fixtures: names of its fixtures: what these started is told of too.
+        error: what ended the test, if that tells of its run already.
     """
-    begun = list(_begun(fixtures))
-    failed = [run for run in (*runs, *begun) if run.kind != _RUNNING and not run.is_fine]
+    both = sorted((*runs, *_begun(fixtures)), key=lambda run: run.started + run.seconds)
+    failed = [run for run in both if run.kind != _RUNNING and not run.is_fine]
     told = []
-    if failed:
+    if failed and error is None:
         lines = list(_lines(failed[-1]))
         if len(failed) > 1:
             others = many(len(failed) - 1, "earlier run")
             lines.append(f"{others} of this test did not end with exit code 0 either")
         told.append((_heading(failed[-1]), "\n".join(lines)))
-    still = [run for run in begun if run.kind == _RUNNING][-_MOST_RUNNING:]
-    return told + [(_heading(run), "\n".join(_lines(run, _LINES_OF_RUNNING))) for run in still]
+    beside = [run for run in both if run.kind == _RUNNING or run.stopped]
+    beside = [run for run in beside if error is None or not error.summary.startswith(_name(run))]
+    return told + [
+        (_heading(run), "\n".join(_lines(run, _LINES_OF_RUNNING)))
+        for run in beside[-_MOST_RUNNING:]
+    ]
 
 
 def _begun(fixtures: Collection[str]) -> Iterator[RunReport]:
     """Yield what is told now of programs that nobody has closed yet."""
     for program, owner in running():
         if owner is None or getattr(owner, "argname", None) in fixtures:
-            result = program.result()
-            started = time.time() - result.duration
-            run = RunReport.of(result, started, stopped=program.was_stopped)
+            run = RunReport.of(program.ran())
             yield run if program.returncode is not None else replace(run, kind=_RUNNING)
 
 
@@ -59,8 +65,11 @@ def _heading(run: RunReport) -> str:
 
 
 def _title(run: RunReport) -> str:
-    what = f"{run.program} for {run.platform} ({_runs_with(run)})"
-    return f"{what}, {_end(run)}, {duration(run.seconds)}"
+    return f"{_name(run)} ({_runs_with(run)}), {_end(run)}, {duration(run.seconds)}"
+
+
+def _name(run: RunReport) -> str:
+    return f"{run.program} for {run.platform}"
 
 
 def _runs_with(run: RunReport) -> str:

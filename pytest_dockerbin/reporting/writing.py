@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_dockerbin.options import runs_nothing
 from pytest_dockerbin.suite import suite_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Writing:
     @pytest.hookimpl(trylast=True)  # after the builds of this process and of workers are known
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the reports; workers leave that to their controller."""
-        if self._config.option.collectonly or hasattr(self._config, "workerinput"):
+        if runs_nothing(self._config) or hasattr(self._config, "workerinput"):
             return
         report = self._collector.report(int(exitstatus), whole=True)
         suite = suite_of(self._config)

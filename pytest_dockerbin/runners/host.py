@@ -110,7 +110,8 @@ class HostRunner:
         data = input.encode() if isinstance(input, str) else input
         started = time.monotonic()
         streams, end, usage = self._run(command, data, limit, max_output)
-        result = self._result(command, streams, end, usage, started, text=text)
+        seconds = time.monotonic() - started
+        result = self._result(command, streams, end, usage, seconds, text=text)
         note(result)
         return result
 
@@ -120,7 +121,7 @@ class HostRunner:
         streams: tuple[bytes, bytes],
         end: Verdict,
         usage: Usage,
-        started: float,
+        seconds: float,
         *,
         text: bool = True,
     ) -> RunResult:
@@ -132,7 +133,7 @@ class HostRunner:
             returncode=end.returncode,
             stdout=stdout,  # type: ignore[arg-type] # bytes only for text=False, as documented
             stderr=stderr,  # type: ignore[arg-type]
-            duration=time.monotonic() - started,
+            duration=seconds,
             runner=self.name,
             emulated=self.emulated,
             kind=end.kind,
@@ -158,7 +159,8 @@ class HostRunner:
         end = self._verdict(command, ended, process.returncode)
         streams, usage = (ended.stdout, end.stderr), process.end()
         if ended.cut_by is not None:
-            note(self._result(command, streams, end, usage, process.started))
+            seconds = time.monotonic() - process.started
+            note(self._result(command, streams, end, usage, seconds))
             raise ended.cut_by
         return streams, end, usage
 
@@ -175,11 +177,13 @@ class HostRunner:
             ),
         )
 
-    def _told(self, command: Command, process: Process, ended: Ended, code: int) -> RunResult:
+    def _told(
+        self, command: Command, process: Process, ended: Ended, code: int, seconds: float
+    ) -> RunResult:
         """Return what is told of a program that was not waited for."""
         end = self._verdict(command, ended, code)
         usage = process.usage or Usage(0.0, None)
-        return self._result(command, (ended.stdout, end.stderr), end, usage, process.started)
+        return self._result(command, (ended.stdout, end.stderr), end, usage, seconds)
 
     def popen(  # noqa: D102 (as the protocol says)
         self,

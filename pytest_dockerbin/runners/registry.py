@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_dockerbin.results import RunResult
+    from pytest_dockerbin.journal import Ran
 
 
 class Program(Protocol):
@@ -16,16 +16,12 @@ class Program(Protocol):
 
     Attributes:
         returncode: None while it runs.
-        was_stopped: whether the test, or its end, ended it.
     """
 
     @property
     def returncode(self) -> int | None: ...  # noqa: D102 (as above)
 
-    @property
-    def was_stopped(self) -> bool: ...  # noqa: D102
-
-    def result(self) -> RunResult:
+    def ran(self) -> Ran:
         """Return what is told of it; while it runs, of what it wrote until now."""
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from pytest_dockerbin.errors import RunError
 from pytest_dockerbin.invocation import check_pattern, check_port, check_timeout
-from pytest_dockerbin.journal import note
+from pytest_dockerbin.journal import Ran, current_test, tell
 from pytest_dockerbin.results import command_lines, last_lines, signal_name
 from pytest_dockerbin.runners.process import Ended
 from pytest_dockerbin.runners.registry import enter, forget
@@ -43,7 +43,7 @@ class HostProgram:
         text: whether the streams are of text.
         max_output: bytes of each stream that are kept.
         factor: what any timeout is multiplied by.
-        told: gives what is told of it, of what it left and its exit code.
+        told: gives what is told of it: of what it left, its exit code, and how many seconds it ran.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class HostProgram:
         text: bool,
         max_output: int,
         factor: float,
-        told: Callable[[Ended, int], RunResult],
+        told: Callable[[Ended, int, float], RunResult],
     ) -> None:
         self.args = args
         self._title = title
@@ -65,6 +65,9 @@ class HostProgram:
         self._factor = factor
         self._told = told
         self._sent: set[int] = set()
+        self._started = time.time()
+        self._ended_at: float | None = None
+        self._test = current_test.get()
         self._text = text
         self._changed = threading.Condition()
         self._names: dict[str, Spool] = {}
@@ -92,16 +95,21 @@ class HostProgram:
 
     @property
     def returncode(self) -> int | None:  # noqa: D102
-        return self._process.returncode
+        code = self._process.returncode
+        if code is not None and self._ended_at is None:
+            # nobody looked before; but what it wrote was read till its end
+            ends = [spool.ended_at for spool in self._names.values() if spool.ended_at]
+            self._ended_at = min(ends, default=time.monotonic())
+        return code
 
     def poll(self) -> int | None:  # noqa: D102
-        return self._process.returncode
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:  # noqa: D102
         limit = None if timeout is None else timeout * self._factor
         if not self._process.wait(limit):
             raise subprocess.TimeoutExpired(self.args, limit or 0.0)
-        code = self._process.returncode
+        code = self.returncode
         assert code is not None  # noqa: S101 (it has ended)
         return code
 
@@ -218,22 +226,19 @@ class HostProgram:
         self._end_output()
         forget(self)
         if is_first:
-            note(self.result(), stopped=self.was_stopped)
+            tell(self.ran()._replace(test=self._test))
         if self.stdin is not None:
             with suppress(OSError):  # what it did not read
                 self.stdin.close()
 
-    @property
-    def was_stopped(self) -> bool:
-        """Whether the test, or its end, ended it."""
-        code = self.returncode
-        return bool(self._sent & _ENDING) or (code is not None and -code in self._sent)
-
-    def result(self) -> RunResult:
+    def ran(self) -> Ran:
         """Return what is told of it; while it runs, of what it wrote until now."""
         left = {name: spool.kept() for name, spool in self._names.items()}
         ended = Ended(left.get("stdout", b""), left.get("stderr", b""))
-        return self._told(ended, self.returncode or 0)
+        code = self.returncode
+        stopped = bool(self._sent & _ENDING) or (code is not None and -code in self._sent)
+        seconds = (self._ended_at or time.monotonic()) - self._process.started
+        return Ran(self._told(ended, code or 0, seconds), self._started, stopped)
 
     def _end_output(self) -> None:
         """Wait for the last output; end what keeps the streams open after the program."""

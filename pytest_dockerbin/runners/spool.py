@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Spool:
         self._changed = changed
         self._kept = bytearray()
         self._dropped = 0
-        self.ended = False
+        self.ended_at: float | None = None  # by the clock of `time.monotonic`
         self._thread = threading.Thread(target=self._fill, daemon=True)
         self._thread.start()
 
@@ -47,8 +48,13 @@ class Spool:
                         self._dropped += excess
                     self._changed.notify_all()
         with self._changed:
-            self.ended = True
+            self.ended_at = time.monotonic()
             self._changed.notify_all()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self.ended_at is not None
 
     def join(self, timeout: float) -> None:
         """Wait until the stream has ended."""

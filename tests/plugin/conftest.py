@@ -9,7 +9,7 @@ import pytest
 
 DOCKER = """\
 #!{python} -IS
-import json, os, sys, time
+import json, os, shutil, sys, time
 
 def tell(**facts):
     print(json.dumps({{"vertexes": [{{"digest": "1", "name": "[build 1/1] RUN make", **facts}}]}}))
@@ -28,6 +28,8 @@ if platform in broken or not set(sys.argv).isdisjoint(broken):
 os.mkdir(dest)
 with open(dest + "/text", "w") as file:
     file.write("x" * 2048)
+if "FAKE_PROGRAM" in os.environ:
+    shutil.copy(os.environ["FAKE_PROGRAM"], dest + "/program")
 """
 
 
@@ -36,6 +38,7 @@ def built_project(pytester, monkeypatch, tmp_path):
     """A folder whose Dockerfile is in ``app``: its export is a file ``text`` of 2 KiB.
 
     A build takes FAKE_SECONDS, and fails for the platforms and words of docker in FAKE_BROKEN.
+    The file FAKE_PROGRAM is exported too, as ``program``.
     """
     outside = ("CI", "BUILD_NUMBER", "NO_COLOR", "FORCE_COLOR", "PYTEST_XDIST_WORKER")
     outside += ("BUILDX_BUILDER",)

@@ -9,7 +9,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.report.wording import columns
 
+PYTEST_8 = pytest.version_tuple < (9,)
 PLATFORMS = "--dockerbin-platforms=linux/amd64,linux/arm64"
 
 
@@ -353,12 +355,171 @@ def test_x(shell, dockerbin_platform):
     )
 
 
+def test_runs_are_of_the_test_that_began_them(run, built_project):
+    """A session fixture's program ends when pytest sets up the next platform's first test."""
+    tests = f"""{SHELL}
+
+@pytest.fixture(scope="session")
+def crashing(shell, dockerbin_platform):
+    return shell.popen("-c", "exit 5")
+
+def test_a(crashing, dockerbin_platform):
+    crashing.wait()
+    assert dockerbin_platform.architecture == "amd64"
+"""
+    result = run(tests, "--dockerbin-report=r.json")
+    result.assert_outcomes(passed=1, failed=1)
+    report = json.loads((built_project.path / "r.json").read_text())
+    assert [[run["returncode"] for run in test["runs"]] for test in report["tests"]] == [[5], [5]]
+
+
+def test_a_program_s_time_ends_with_it(run, built_project):
+    tests = """
+def test_x(shell, dockerbin_platform):
+    with shell.popen("-c", "exit 4") as program:
+        program.stdout.read()
+        time.sleep(1)
+
+def test_y(shell, dockerbin_platform):
+    with shell.popen("-c", "exit 4", stdout=-3, stderr=-3) as program:
+        program.wait()
+        time.sleep(1)
+"""
+    run(f"{SHELL}\n{tests}", "-k", "amd64", "--dockerbin-report=r.json")
+    report = json.loads((built_project.path / "r.json").read_text())
+    for test in report["tests"]:
+        assert test["seconds"] - 1 > test["runs"][0]["seconds"]
+
+
+def test_the_last_failure_is_the_one_that_ended_last(run):
+    tests = """
+def test_x(shell, dockerbin_platform):
+    shell.popen("-c", "exit 5").wait()
+    assert shell.run("-c", "exit 6").returncode == 0
+"""
+    result = run(f"{SHELL}\n{tests}", "-k", "amd64")
+    result.stdout.re_match_lines([r"-+ dockerbin run: sh for \S+ \(native\), exit code 6, .* -+"])
+
+
+def test_a_server_is_told_of_beside_what_an_error_tells(run):
+    tests = """
+def test_client(server, shell, dockerbin_platform):
+    shell.run("-c", "exit 6", check=True)
+
+def test_closed(shell, dockerbin_platform):
+    with shell.popen("-c", "echo up; read forever", stdin=-1) as server:
+        server.wait_for_line("up")
+        assert False
+
+def test_waits(server, dockerbin_platform):
+    server.wait_for_line("nothing of it", timeout=0)
+"""
+    sh = SHELL.replace('Path("/bin/sh")', 'Path("/bin/dash")', 1)  # a server of another name
+    result = run(f"{SHELL}\n{tests}".replace(SHELL, sh), "-k", "amd64")
+    result.assert_outcomes(failed=3)
+    heads = [line.split(",")[1] for line in result.outlines if "- dockerbin run:" in line]
+    assert heads == [" stopped by the test"]
+
+
+MISSING = """\
+import unittest
+
+import pytest, pytest_dockerbin
+
+named = pytest_dockerbin.fixture("app")
+
+@pytest.fixture
+def started(named):
+    return named.binary("program").popen()
+
+def test_of_a_fixture(started): ...
+
+class TestIt(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _given(self, dockerbin):
+        self.tree = dockerbin
+
+    def test_one(self):
+        self.tree.binary("program").run()
+
+@pytest.mark.xfail
+def test_expected(named):
+    named.binary("program").run()
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("-n2",)])
+def test_what_can_t_be_run_is_skipped_wherever_that_is_met(run, monkeypatch, args):
+    monkeypatch.setenv("FAKE_PROGRAM", "/bin/true")
+    given = ["--dockerbin-runner=none", "-k", "not arm64", *args]
+    result = run(MISSING, *given, "--dockerbin-missing=skip", broken="")
+    result.assert_outcomes(skipped=3)
+    assert any(line.startswith("3 tests did NOT run: ") for line in result.outlines)
+    result = run(MISSING, *given, "--dockerbin-missing=fail", broken="")
+    result.assert_outcomes(errors=1, failed=1, xfailed=1)
+
+
+@pytest.mark.skipif(PYTEST_8, reason="its subtests are another plugin's")
+@pytest.mark.parametrize("body", ["pytest.skip()", "pytest.xfail()", "assert 0"])
+def test_what_failed_in_a_test_counts_before_what_was_skipped(run, built_project, body):
+    tests = f"""
+def test_x(dockerbin_platform, subtests):
+    with subtests.test("a"):
+        {body}
+    assert 0
+
+def test_y(dockerbin_platform, subtests):
+    with subtests.test("a"):
+        pytest.skip()
+"""
+    run(tests, "-k", "amd64", "--dockerbin-report=r.json")
+    found = json.loads((built_project.path / "r.json").read_text())["tests"]
+    assert [test["outcome"] for test in found] == ["failed", "passed"]
+
+
+def test_forty_tests_that_build_by_themselves_tell_of_one_cause_once(run):
+    tests = """
+@pytest.mark.parametrize("n", range(40))
+def test_x(dockerbin_build, n):
+    dockerbin_build("app")
+
+@pytest.fixture(scope="session")
+def built(dockerbin_build):
+    return dockerbin_build("app")
+
+def test_y(built): ...
+
+def test_it_can_be_expected(dockerbin_build):
+    with pytest.raises(Exception, match="RUN make"):
+        dockerbin_build("app")
+"""
+    result = run(tests, broken=str(Platform.host()))
+    result.assert_outcomes(failed=40, errors=1, passed=1)
+    assert result.stdout.str().count(">>> RUN make") == 1
+    assert len(result.outlines) < 120
+    assert "together: 1 passed, 40 failed, 1 error" in result.outlines
+    result.stdout.fnmatch_lines(["dockerbin: 40 more errors have a cause that is told above"])
+
+
+def test_a_run_that_only_plans_builds_nothing(run, built_project):
+    result = run(TESTS, "--setup-plan", "--dockerbin-report=r.json", "--dockerbin-progress=plain")
+    assert not any(line.startswith("dockerbin: ") for line in result.outlines)
+    assert not (built_project.path / "r.json").exists()
+
+
+def test_a_wide_name_leaves_the_columns_where_they_are(run):
+    tests = "def test_x日本語(dockerbin_platform): assert 0\n\ndef test_y(dockerbin): assert 0\n"
+    lines = matrix_of(run(tests))
+    assert {columns(line) for line in lines} == {len(lines[0])}
+
+
 CASES = """\
 import unittest
 
 import pytest
 
 @pytest.mark.platform("linux/s390x")
+@pytest.mark.dockerbin(target="other")
 class TestIt(unittest.TestCase):
     @pytest.fixture(autouse=True)
     def _given(self, dockerbin):
@@ -373,20 +534,22 @@ class TestIt(unittest.TestCase):
 @pytest.mark.parametrize("args", [(), ("-n2",)])
 def test_a_test_case_is_a_row_of_its_platform(run, args):
     result = run(CASES, "-v", *args, broken="")
-    result.assert_outcomes(passed=1, failed=1, warnings=2)
+    result.assert_outcomes(passed=1, failed=1, warnings=4)
     lines = matrix_of(result)
     assert [line.split() for line in lines if "TestIt" in line] == [
         ["test_it.py::TestIt::test_one", "ok"],
         ["test_it.py::TestIt::test_two", "FAIL"],
     ]
     assert lines[0].split() == ["linux/amd64"]
-    result.stdout.fnmatch_lines(["*DockerbinWarning: @pytest.mark.platform has no effect on a *"])
+    for name in ("platform", "dockerbin"):
+        words = f"*DockerbinWarning: @pytest.mark.{name} has no effect on a unittest.TestCase: *"
+        result.stdout.fnmatch_lines([words])
 
 
 @pytest.mark.parametrize("args", [(), ("-n2",)])
 def test_the_failed_build_of_a_test_case_is_told_once(run, args):
     result = run(CASES, *args, broken="linux/amd64")
-    result.assert_outcomes(errors=2, warnings=2)
+    result.assert_outcomes(errors=2)
     assert result.stdout.str().count(">>> RUN make") == 1
 
 

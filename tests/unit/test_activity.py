@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from pytest_dockerbin.activity import Deferred, Lines, Silence
-from pytest_dockerbin.reporting.live import LiveLine, _cut
+from pytest_dockerbin.report.wording import cut
+from pytest_dockerbin.reporting.live import LiveLine
 
 
 class Clock:
@@ -74,8 +75,8 @@ def test_of_what_ended_while_others_were_told_nothing_more_is_said():
 
 
 @pytest.mark.parametrize(
-    ("text", "width", "cut"),
+    ("text", "width", "shown"),
     [("abc", 3, "abc"), ("abcd", 3, "abc"), ("漢字", 3, "漢"), ("漢字", 4, "漢字"), ("", 0, "")],
 )
-def test_a_line_is_cut_at_the_width_of_the_terminal(text, width, cut):
-    assert _cut(text, width) == cut
+def test_a_line_is_cut_at_the_width_of_the_terminal(text, width, shown):
+    assert cut(text, width) == shown

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_dockerbin.artifact import Artifact
 from pytest_dockerbin.errors import BuildError, DaemonLostError
-from pytest_dockerbin.journal import note
+from pytest_dockerbin.journal import Ran, note
 from pytest_dockerbin.manifest import BuildRecord, Manifest
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.grid import Grid
@@ -83,6 +83,7 @@ def run(**facts):
         ([("setup", "passed"), ("call", "passed"), ("teardown", "failed")], "error"),
         ([("setup", "failed"), ("teardown", "passed")], "error"),
         ([("setup", "skipped"), ("teardown", "passed")], "skipped"),
+        ([("setup", "passed"), ("call", "skipped"), ("teardown", "failed")], "error"),
         ([("setup", "passed")], "error"),  # a crash, or Ctrl-C
         ([("setup", "passed"), ("teardown", "passed")], "passed"),  # --setup-only
     ],
@@ -103,6 +104,17 @@ def test_a_test_that_is_run_again_counts_by_its_last_try():
     second = [phase("setup", "passed"), phase("call", "passed"), phase("teardown", "passed")]
     test = outcome_of(*first, *second)
     assert (test.outcome, test.seconds) == ("passed", 3.0)
+
+
+def test_the_subtests_of_a_test_that_is_run_again_count_with_their_try():
+    """pytest-rerunfailures reports a try when it is over, and its subtests are told before."""
+    failed = phase("call", "failed", context="a")
+    rest = [phase("setup", "passed"), phase("call", "passed"), phase("teardown", "passed")]
+    first = [failed, phase("setup", "passed"), phase("call", "rerun")]
+    assert outcome_of(*first, failed, *rest).outcome == "failed"
+    assert outcome_of(*first, *rest).outcome == "passed"
+    skipped = phase("call", "skipped", context="a", wasxfail="why")
+    assert outcome_of(rest[0], skipped, *rest[1:]).outcome == "passed"
 
 
 def test_why_a_test_failed_or_was_skipped():
@@ -149,12 +161,12 @@ def test_runs_are_heard_of_while_notes_are_made(tmp_path):
 
 
 def test_runs_come_with_their_test():
-    ran = RunReport.of(run(returncode=-11, kind=Kind.SIGNALED, stderr="a\x1b[2Jb\n"), 5.0)
+    ran = RunReport.of(Ran(run(returncode=-11, kind=Kind.SIGNALED, stderr="a\x1b[2Jb\n"), 5.0))
     assert (ran.signal, ran.stdout, ran.stderr, ran.is_fine) == ("SIGSEGV", "out", "a[2Jb", False)
     test = outcome_of(phase("setup", "passed"), phase("call", "failed", runs=[asdict(ran)]))
     assert test.runs == (ran,)
     assert not test.emulator_failed
-    fault = RunReport.of(run(kind=Kind.EMULATOR_FAULT), 5.0)
+    fault = RunReport.of(Ran(run(kind=Kind.EMULATOR_FAULT), 5.0))
     test = outcome_of(phase("setup", "passed"), phase("call", "failed", runs=[asdict(fault)]))
     assert test.emulator_failed
     both = [asdict(fault), asdict(ran)]
@@ -164,9 +176,9 @@ def test_runs_come_with_their_test():
 
 
 def test_of_long_output_the_end_is_kept():
-    ran = RunReport.of(run(stdout="".join(f"{n}\n" for n in range(1000))), 5.0)
+    ran = RunReport.of(Ran(run(stdout="".join(f"{n}\n" for n in range(1000))), 5.0))
     assert ran.stdout.splitlines() == [str(n) for n in range(960, 1000)]
-    assert len(RunReport.of(run(stdout=b"x" * 100_000), 5.0).stdout) == 16 * 1024
+    assert len(RunReport.of(Ran(run(stdout=b"x" * 100_000), 5.0)).stdout) == 16 * 1024
 
 
 def test_a_build_travels_as_json(tmp_path):

@@ -51,9 +51,9 @@ def test_what_workers_say_before_the_first_test_is_written_when_it_begins():
 
 
 def test_a_run_s_hint_is_the_last_of_its_lines():
-    ((_, text),) = sections([run("linux/amd64", returncode=1, hint="link it statically")], ())
+    ((_, text),) = sections([run("linux/amd64", returncode=1, hint="link it statically")], (), None)
     assert text.splitlines()[-1] == "hint:   link it statically"
-    ((_, text),) = sections([run("linux/amd64", returncode=1)], ())
+    ((_, text),) = sections([run("linux/amd64", returncode=1)], (), None)
     assert "hint" not in text
 
 
