@@ -54,11 +54,13 @@ class Notes:
         """Hear of nothing more."""
         forget(self._hear)
 
-    def begin(self, item: pytest.Item) -> None:
-        """Let what is started from now on be a test's."""
-        platform = platform_of(item)
-        self._test = item.nodeid, str(platform) if platform else ""
+    def begin(self, item: pytest.Item) -> Platform | None:
+        """Let what is started from now on be a test's; return its platform, if it has one."""
+        self._item, self._platform = item, platform_of(item)
+        self._common = _of_all_reports(item, self._platform)
+        self._test = item.nodeid, self._common["platform"] if self._common else ""
         current_test.set(self._test)
+        return self._platform
 
     def _hear(self, ran: Ran) -> None:
         if isinstance(ran.test, tuple) and ran.test != self._test:
@@ -80,8 +82,7 @@ class Notes:
     def of(self, item: pytest.Item, suite: Suite) -> dict[str, Any] | None:
         """Return the note for a report that is made of ``item`` now; None if it is not ours."""
         if item is not self._item:
-            self._item, self._platform = item, platform_of(item)
-            self._common = _of_all_reports(item, self._platform)
+            self.begin(item)
         if self._common is None:
             return None
         news: dict[str, Any] = {}

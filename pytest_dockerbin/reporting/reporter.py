@@ -129,8 +129,7 @@ class Reporter:
 
         After pytest has looked at the marks by which a test is skipped, and before its fixtures.
         """
-        self._notes.begin(item)
-        platform = platform_of(item)
+        platform = self._notes.begin(item)
         if platform:
             self._suite.mend(platform)
             if "dockerbin_binary" in getattr(item, "fixturenames", ()):
