@@ -102,7 +102,8 @@ def _inputs(spec: BuildSpec, means: _Means) -> str:
     if isinstance(spec.context, str):
         raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
     if spec.is_archive:
-        dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
+        # its content is in the archive; which of those in there it is, only its path tells
+        dockerfile, context = str(spec.dockerfile).encode(), [_file(spec.context)]
     else:
         dockerfile, ignore = _dockerfile(spec)
         context = _context(spec.context, means, ignore)

@@ -367,6 +367,13 @@ def test_a_dockerfile_outside_its_folder_has_no_digest(context, tmp_path):
     assert "Dockerfile" in why_not(context)
 
 
+def test_each_dockerfile_inside_an_archive_is_another_build(context):
+    archive = context.parent / "files.tar"
+    archive.write_bytes(b"tar")
+    names = ("Dockerfile", "Dockerfile.two")
+    assert len({digest(archive, dockerfile=name) for name in names}) == len(names)
+
+
 def test_an_archive_that_can_t_be_read_has_no_digest(context, monkeypatch):
     archive = context.parent / "files.tar"
     archive.write_bytes(b"tar")
