@@ -51,10 +51,12 @@ class Job:
         return f"{self.spec.export_key()[:12]}-{self.platform.slug}"
 
     def entry_key(self, inputs: str) -> str:
-        """Return the key of its stored result: settings, builder, platform and all inputs.
+        """Return the key of its stored result: settings, named builder, platform and all inputs.
 
         Paths are left out, since what they lead to is in the digest ``inputs``: two checkouts of
-        the same content share a result. Of secrets it has ids and kinds, as BuildKit's has ids.
+        the same content share a result. So is which builder is the current one: buildx makes up
+        its name, and each machine has another. Of secrets it has ids and kinds, as BuildKit's has
+        ids.
         """
         asked = _settings(self.spec)
         builder = self.spec.builder or variables().get("BUILDX_BUILDER")

@@ -123,6 +123,14 @@ def test_times_and_hard_links_do_not_count(context):
     assert digest(context) == before
 
 
+@pytest.mark.parametrize("name", ["__pycache__", "sub/__pycache__", ".pytest_cache"])
+def test_what_each_session_writes_does_not_count(name, context):
+    before = digest(context)
+    (context / name).mkdir()
+    (context / name / "written").touch()
+    assert digest(context) == before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="os has extended attributes on Linux only")
 def test_extended_attributes_count_but_for_the_system_s_own(context):
     seen = [digest(context)]
