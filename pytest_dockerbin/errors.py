@@ -563,6 +563,24 @@ class CacheMissError(DockerbinError):
         )
 
     @classmethod
+    def of_fresh(cls, label: str, platform: str, settings: Iterable[str]) -> Self:
+        """The ``settings`` ask for a new build each time, so that nothing stored ever serves."""
+        said = " and ".join(settings)
+        return cls(
+            f"--dockerbin-cache=only never builds; with {said}, {label} for {platform} is always "
+            "built",
+            hint=f"leave out {said}, or let it be built: --dockerbin-cache=reuse",
+        )
+
+    @classmethod
+    def again(cls) -> Self:
+        """A test compares an export with a second build of it."""
+        return cls(
+            "assert_reproducible builds, and --dockerbin-cache=only never does",
+            hint="let it build: --dockerbin-cache=reuse",
+        )
+
+    @classmethod
     def without_digest(cls, label: str, platform: str) -> Self:
         """Results of that build are never stored."""
         return cls(

@@ -39,11 +39,10 @@ class Job:
         return cls(replace(spec, builder=builder, no_cache=no_cache), platform)
 
     @property
-    def wants_fresh(self) -> bool:
-        """Whether an earlier result must not serve: all steps again, or newer base images."""
-        return any(
-            spec.no_cache or spec.pull or bool(spec.no_cache_filter) for spec in self.spec.all
-        )
+    def asks_for_fresh(self) -> tuple[str, ...]:
+        """The settings for which no earlier result serves: all steps again, or newer images."""
+        names = ("no_cache", "no_cache_filter", "pull")
+        return tuple(name for name in names if any(getattr(spec, name) for spec in self.spec.all))
 
     @property
     def name(self) -> str:

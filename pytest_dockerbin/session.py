@@ -30,6 +30,7 @@ from pytest_dockerbin.dockerfile import text_of
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
     ArtifactError,
+    CacheMissError,
     DockerbinError,
     DockerbinWarning,
     EngineError,
@@ -438,6 +439,8 @@ class Builder:
         """Build what was built once more, every step, with no cache of any kind."""
         if self.settings.prebuilt:
             raise NotPrebuiltError.again()
+        if self.settings.cache is CacheMode.ONLY:
+            raise CacheMissError.again()
         fresh = replace(spec, no_cache=True, cache_from=(), cache_to=(), again=True)
         return self.build(fresh, platform)
 
