@@ -105,6 +105,23 @@ def test_a_session_s_name_is_that_of_a_folder(name, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_folder_is_no_spec(tmp_path):
+    settings = Settings(cache_dir=tmp_path / "cache")
+    with Builder(settings) as builder, pytest.raises(SettingsError) as caught:
+        builder.build(".", "linux/amd64")
+    assert str(caught.value) == (
+        "Builder.build: spec='.': expected a BuildSpec, such as build_spec('.')"
+    )
+
+
+def test_a_prebuilt_folder_that_is_not_there_is_named_before_anything_is_asked(tmp_path):
+    settings = Settings(cache_dir=tmp_path / "cache", prebuilt="/nope")
+    with pytest.raises(SettingsError) as caught:
+        Builder(settings)
+    assert str(caught.value) == "Settings: prebuilt: there is no folder '/nope'"
+    assert not (tmp_path / "cache").exists()
+
+
 def test_without_docker_the_second_build_is_told_at_once(spec, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with Builder(Settings(cache_dir=tmp_path / "cache")) as builder:
