@@ -112,7 +112,7 @@ class SettingsError(DockerbinError):
         """Say that ``got`` is not among ``known``, with the closest match or else the ``form``."""
         names = sorted(map(str, known))  # a StrEnum's members too
         close = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
-        expected = f"expected {form}" if form else f"known: {', '.join(names)}"
+        expected = f"expected {form}" if form else f"known: {', '.join(names) or 'none'}"
         if close:
             expected = f"did you mean {close[0]!r}?"
         return cls(f"{_at(where)}unknown {what} {got!r}; {expected}")
