@@ -112,7 +112,7 @@ class SettingsError(DockerbinError):
         """Say that ``got`` is not among ``known``, with the closest match or else the ``form``."""
         names = sorted(map(str, known))  # a StrEnum's members too
         close = get_close_matches(got.lower(), names, n=1, cutoff=0.5)
-        expected = f"expected {form}" if form else f"known: {', '.join(names)}"
+        expected = f"expected {form}" if form else f"known: {', '.join(names) or 'none'}"
         if close:
             expected = f"did you mean {close[0]!r}?"
         return cls(f"{_at(where)}unknown {what} {got!r}; {expected}")
@@ -560,6 +560,24 @@ class CacheMissError(DockerbinError):
         return cls(
             f"--dockerbin-cache=only: no stored result of {label} for {platform}: key {key}",
             hint="run once with --dockerbin-cache=reuse, with the same inputs and settings",
+        )
+
+    @classmethod
+    def of_fresh(cls, label: str, platform: str, settings: Iterable[str]) -> Self:
+        """The ``settings`` ask for a new build each time, so that nothing stored ever serves."""
+        said = " and ".join(settings)
+        return cls(
+            f"--dockerbin-cache=only never builds; with {said}, {label} for {platform} is always "
+            "built",
+            hint=f"leave out {said}, or let it be built: --dockerbin-cache=reuse",
+        )
+
+    @classmethod
+    def again(cls) -> Self:
+        """A test compares an export with a second build of it."""
+        return cls(
+            "assert_reproducible builds, and --dockerbin-cache=only never does",
+            hint="let it build: --dockerbin-cache=reuse",
         )
 
     @classmethod

@@ -10,10 +10,10 @@ BuildKit overlooks them in a context that it has seen: the result can be the old
 
 Of a secret's file in a context, name and mode count: the value of a secret is part of no key.
 
-The whole context counts, though BuildKit fetches only what the Dockerfile names: one more build
-is better than a wrong result. For the same reason nothing is taken as excluded where it can't be
-told. What no digest of inputs can see: images named in ``FROM``, ``COPY --from``, ``RUN --mount``
-and ``# syntax=``, and what ``ADD`` and ``RUN`` fetch.
+The whole context but for what Python and pytest write counts, though BuildKit fetches only what
+the Dockerfile names: one more build is better than a wrong result. For the same reason nothing is
+taken as excluded where it can't be told. What no digest of inputs can see: images named in
+``FROM``, ``COPY --from``, ``RUN --mount`` and ``# syntax=``, and what ``ADD`` and ``RUN`` fetch.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def _inputs(spec: BuildSpec, means: _Means) -> str:
     if isinstance(spec.context, str):
         raise CannotFingerprintError(f"the context {spec.context} is not on this machine")
     if spec.is_archive:
-        dockerfile, context = b"", [_file(spec.context)]  # the one is in the other
+        # its content is in the archive; which of those in there it is, only its path tells
+        dockerfile, context = str(spec.dockerfile).encode(), [_file(spec.context)]
     else:
         dockerfile, ignore = _dockerfile(spec)
         context = _context(spec.context, means, ignore)

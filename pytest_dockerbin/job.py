@@ -39,11 +39,10 @@ class Job:
         return cls(replace(spec, builder=builder, no_cache=no_cache), platform)
 
     @property
-    def wants_fresh(self) -> bool:
-        """Whether an earlier result must not serve: all steps again, or newer base images."""
-        return any(
-            spec.no_cache or spec.pull or bool(spec.no_cache_filter) for spec in self.spec.all
-        )
+    def asks_for_fresh(self) -> tuple[str, ...]:
+        """The settings for which no earlier result serves: all steps again, or newer images."""
+        names = ("no_cache", "no_cache_filter", "pull")
+        return tuple(name for name in names if any(getattr(spec, name) for spec in self.spec.all))
 
     @property
     def name(self) -> str:
@@ -51,10 +50,12 @@ class Job:
         return f"{self.spec.export_key()[:12]}-{self.platform.slug}"
 
     def entry_key(self, inputs: str) -> str:
-        """Return the key of its stored result: settings, builder, platform and all inputs.
+        """Return the key of its stored result: settings, named builder, platform and all inputs.
 
         Paths are left out, since what they lead to is in the digest ``inputs``: two checkouts of
-        the same content share a result. Of secrets it has ids and kinds, as BuildKit's has ids.
+        the same content share a result. So is which builder is the current one: buildx makes up
+        its name, and each machine has another. Of secrets it has ids and kinds, as BuildKit's has
+        ids.
         """
         asked = _settings(self.spec)
         builder = self.spec.builder or variables().get("BUILDX_BUILDER")

@@ -88,7 +88,7 @@ class Maker:
 
     def is_stored(self, job: Job) -> bool:
         """Tell whether there is a stored result for ``job``, which may yet turn out damaged."""
-        if self.settings.cache is CacheMode.SESSION or self.entries is None or job.wants_fresh:
+        if self.settings.cache is CacheMode.SESSION or self.entries is None or job.asks_for_fresh:
             return False
         inputs = inputs_digest(job.spec, self.known)
         return inputs is not None and self.entries.has(job.entry_key(inputs))
@@ -105,8 +105,7 @@ class Maker:
             from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (see the top)
 
             return self._copy(Prebuilt(self.settings.prebuilt), folder, job)
-        built_only = job.spec.again and self.settings.cache is not CacheMode.ONLY
-        if self.settings.cache is CacheMode.SESSION or built_only:
+        if self.settings.cache is CacheMode.SESSION or job.spec.again:
             return self._build(folder, job)
         inputs = inputs_digest(job.spec, self.known)
         if inputs is None or self.entries is None:
@@ -150,6 +149,8 @@ class Maker:
         if self.settings.cache is not CacheMode.ONLY:
             return self._build(folder, job)
         label, platform = job.spec.label(), str(job.platform)
+        if job.asks_for_fresh:
+            raise CacheMissError.of_fresh(label, platform, job.asks_for_fresh)
         if self.problem:
             raise CacheMissError.without_store(label, platform, self.problem)
         if key is None:
@@ -157,7 +158,7 @@ class Maker:
         raise CacheMissError.of_build(label, platform, key)
 
     def _reuse(self, entries: Entries, key: str, folder: Path, job: Job) -> Manifest | None:
-        if job.wants_fresh:
+        if job.asks_for_fresh:
             return None
         stored = entries.fetch(key, folder / "tree")
         if stored is None:
@@ -175,7 +176,7 @@ class Maker:
             with entries.lock(key, str(job), self.waiting, log=self.log_path(job)):
                 manifest = self._reuse(entries, key, folder, job)
                 if manifest is None:
-                    damaged = entries.has(key) and not job.wants_fresh
+                    damaged = entries.has(key) and not job.asks_for_fresh
                     manifest = self._build(folder, job, "rebuilt" if damaged else "built")
                     if inputs_digest(job.spec, self.known) == inputs:
                         label = job.spec.label()

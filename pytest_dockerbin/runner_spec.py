@@ -83,6 +83,8 @@ class RunnerSpec:
         Raises:
             SettingsError: it is none, and the closest one is named; or there is no such file.
         """
+        if not isinstance(text, str):
+            raise SettingsError.wrong_value("runner", text, "text such as 'qemu'")
         text = text.strip()
         if text.lower() in _BARE:
             return cls(text=text, way=Way(text.lower()))

@@ -30,6 +30,7 @@ from pytest_dockerbin.dockerfile import text_of
 from pytest_dockerbin.entries import Entries
 from pytest_dockerbin.errors import (
     ArtifactError,
+    CacheMissError,
     DockerbinError,
     DockerbinWarning,
     EngineError,
@@ -47,6 +48,7 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.record import names_in
 from pytest_dockerbin.session_runners import SessionRunners
 from pytest_dockerbin.settings import CacheMode, Settings
+from pytest_dockerbin.spec import BuildSpec
 from pytest_dockerbin.stamps import changed, stamps_of
 from pytest_dockerbin.store import (
     VERSION,
@@ -63,11 +65,11 @@ if TYPE_CHECKING:
 
     from pytest_dockerbin.activity import Activity
     from pytest_dockerbin.results import Runner
-    from pytest_dockerbin.spec import BuildSpec
     from pytest_dockerbin.stamps import Stamp
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_A_SPEC = "a BuildSpec, such as build_spec('.')"
 
 
 def new_session_name() -> str:
@@ -101,7 +103,7 @@ class Builder:
 
     Raises:
         StoreError: no folder can be used, not even a temporary one.
-        SettingsError: ``session`` is no name.
+        SettingsError: ``session`` is no name, or the prebuilt folder is none.
     """
 
     def __init__(
@@ -119,6 +121,10 @@ class Builder:
         if not _NAME.fullmatch(self.session):  # it is a folder's
             expected = "a name of letters, digits, '_', '-' and '.'"
             raise SettingsError.wrong_value("session", session, expected, "Builder")
+        if self.settings.prebuilt:
+            from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (as `Maker` says)
+
+            Prebuilt(self.settings.prebuilt).check("Settings: prebuilt")
         self._activity = Deferred(activity or Silence())
         self._warn = warn or _warn
         self._warnings: deque[str] = deque()
@@ -218,12 +224,15 @@ class Builder:
             ArtifactError: what was exported can't be used.
             CacheMissError: nothing may be built, and nothing stored serves.
             NotPrebuiltError: the prebuilt folder does not hold it.
-            SettingsError: there is no such Dockerfile, stage, builder or platform.
+            SettingsError: there is no such Dockerfile, stage, builder or platform; or ``spec`` is
+                no `BuildSpec`.
             StoppedError: the session is being stopped.
             UnavailableError: docker, buildx, the daemon or the builder's emulator is missing.
             HookError: a hook failed.
         """
         __tracebackhide__ = True
+        if not isinstance(spec, BuildSpec):
+            raise SettingsError.wrong_value("spec", spec, _A_SPEC, "Builder.build")
         if not isinstance(platform, Platform):
             platform = Platform.parse(platform)
         job = self._job(spec, platform.built_as)
@@ -438,6 +447,8 @@ class Builder:
         """Build what was built once more, every step, with no cache of any kind."""
         if self.settings.prebuilt:
             raise NotPrebuiltError.again()
+        if self.settings.cache is CacheMode.ONLY:
+            raise CacheMissError.again()
         fresh = replace(spec, no_cache=True, cache_from=(), cache_to=(), again=True)
         return self.build(fresh, platform)
 

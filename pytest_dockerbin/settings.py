@@ -153,6 +153,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("cache_dir prebuilt", lambda value: value is None or isinstance(value, Path), "a path"),
     ("project", lambda value: isinstance(value, Path), "a path"),
     ("cache", lambda value: value in list(CacheMode), ", ".join(CacheMode)),
+    ("no_cache", lambda value: isinstance(value, bool), "True or False"),
+    ("limits", lambda value: isinstance(value, Limits), "a Limits"),
     (
         "jobs cache_max_size",
         lambda value: isinstance(value, int) and value >= 0,

@@ -148,8 +148,9 @@ def find_stage(dockerfile: str, stage: str) -> None:
         SettingsError: it has not; the message names the closest one.
     """
     names, count = stages(dockerfile)
-    if stage.lower() not in (*names, *map(str, range(count))):
-        raise SettingsError.unknown("stage", stage, names, "sysroot_target")
+    numbers = [*map(str, range(count))]
+    if stage.lower() not in (*names, *numbers):
+        raise SettingsError.unknown("stage", stage, names or numbers, "sysroot_target")
 
 
 def export_sysroot(

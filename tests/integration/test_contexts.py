@@ -127,6 +127,30 @@ def test_an_archive_is_known_by_its_content(project):
     assert len(project.builds()) == 2
 
 
+def test_each_dockerfile_inside_an_archive_has_its_own_result(project):
+    """Of one archive: what one Dockerfile exports is not taken for what another does."""
+    near = project.pytester.mkdir("near")
+    near.joinpath("one").write_text("FROM scratch\nCOPY one /made\n")
+    near.joinpath("two").write_text("FROM scratch\nCOPY two /made\n")
+    project.pytester.run("tar", "-cf", "a.tar", "-C", "near", ".")
+    project.pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.dockerbin(context="a.tar", dockerfile="one")
+        def test_one(dockerbin):
+            assert "COPY one" in (dockerbin / "made").read_text()
+
+        @pytest.mark.dockerbin(context="a.tar", dockerfile="two")
+        def test_two(dockerbin):
+            assert "COPY two" in (dockerbin / "made").read_text()
+        """
+    )
+    for _ in range(2):
+        project.run("--dockerbin-cache=reuse", "--dockerbin-jobs=0").assert_outcomes(passed=2)
+    assert len(project.builds()) == 2
+
+
 def test_an_image_is_a_named_context_wherever_it_is(project, containerd_store):
     """In the engine, or as files that any engine takes: the way to base images offline."""
     if not containerd_store:

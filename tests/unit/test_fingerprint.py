@@ -123,6 +123,14 @@ def test_times_and_hard_links_do_not_count(context):
     assert digest(context) == before
 
 
+@pytest.mark.parametrize("name", ["__pycache__", "sub/__pycache__", ".pytest_cache"])
+def test_what_each_session_writes_does_not_count(name, context):
+    before = digest(context)
+    (context / name).mkdir()
+    (context / name / "written").touch()
+    assert digest(context) == before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="os has extended attributes on Linux only")
 def test_extended_attributes_count_but_for_the_system_s_own(context):
     seen = [digest(context)]
@@ -365,6 +373,13 @@ def test_a_dockerfile_outside_its_folder_has_no_digest(context, tmp_path):
     (context / "Dockerfile").unlink()
     (context / "Dockerfile").symlink_to("../away")
     assert "Dockerfile" in why_not(context)
+
+
+def test_each_dockerfile_inside_an_archive_is_another_build(context):
+    archive = context.parent / "files.tar"
+    archive.write_bytes(b"tar")
+    names = ("Dockerfile", "Dockerfile.two")
+    assert len({digest(archive, dockerfile=name) for name in names}) == len(names)
 
 
 def test_an_archive_that_can_t_be_read_has_no_digest(context, monkeypatch):

@@ -72,6 +72,8 @@ def test_anything_else_is_a_command_that_is_there(tmp_path):
         ("/etc/passwd", "'/etc/passwd': there is no executable file '/etc/passwd'"),
         ("docker:a b", "'docker:a b': expected docker:CONTEXT"),
         ("docker:--x", "'docker:--x': expected docker:CONTEXT"),
+        (None, "runner=None: expected text such as 'qemu'"),
+        (1, "runner=1: expected text such as 'qemu'"),
     ],
 )
 def test_nonsense_is_one_line(text, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,26 @@ def test_what_another_platform_can_t_have_is_no_error_of_the_one_asked_for(
             builder.build(spec, "linux/arm64")
 
 
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"pull": True}, "pull"),
+        ({"no_cache": True}, "no_cache"),
+        ({"no_cache_filter": ["base"], "pull": True}, "no_cache_filter and pull"),
+    ],
+)
+def test_what_always_builds_is_refused_where_nothing_may_be_built(said, named, spec, tmp_path):
+    """A stored result would not serve either, so that storing one is no cure."""
+    settings = Settings(cache_dir=tmp_path / "cache", cache=CacheMode.ONLY)
+    with Builder(settings) as builder, pytest.raises(CacheMissError) as caught:
+        builder.build(build_spec(tmp_path, **said), "linux/amd64")
+    assert caught.value.summary == (
+        f"--dockerbin-cache=only never builds; with {named}, {spec.label()} for linux/amd64 is "
+        "always built"
+    )
+    assert caught.value.hint == f"leave out {named}, or let it be built: --dockerbin-cache=reuse"
+
+
 def nothing_runs(platform, spec):
     return RunnerSpec.parse("none")
 
@@ -81,6 +102,23 @@ def test_a_session_s_name_is_that_of_a_folder(name, tmp_path):
     settings = Settings(cache_dir=tmp_path / "cache")
     with pytest.raises(SettingsError, match=r"Builder: session=.*: expected a name of letters"):
         Builder(settings, session=name)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_is_no_spec(tmp_path):
+    settings = Settings(cache_dir=tmp_path / "cache")
+    with Builder(settings) as builder, pytest.raises(SettingsError) as caught:
+        builder.build(".", "linux/amd64")
+    assert str(caught.value) == (
+        "Builder.build: spec='.': expected a BuildSpec, such as build_spec('.')"
+    )
+
+
+def test_a_prebuilt_folder_that_is_not_there_is_named_before_anything_is_asked(tmp_path):
+    settings = Settings(cache_dir=tmp_path / "cache", prebuilt="/nope")
+    with pytest.raises(SettingsError) as caught:
+        Builder(settings)
+    assert str(caught.value) == "Settings: prebuilt: there is no folder '/nope'"
     assert not (tmp_path / "cache").exists()
 
 
@@ -156,6 +194,22 @@ def test_what_another_session_stored_while_this_one_waited_for_it_serves(tmp_pat
     with Builder(settings) as builder:
         assert builder.build(spec, "linux/amd64").build.source == "reused"
     assert len(looks) == 2
+
+
+@pytest.mark.usefixtures("docker")
+def test_what_is_stored_is_not_built_again_to_be_compared_where_nothing_may_be_built(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\n")
+    spec, settings = build_spec(tmp_path / "app"), Settings(cache_dir=tmp_path / "cache")
+    with Builder(replace(settings, cache=CacheMode.REUSE)) as builder:
+        builder.build(spec, "linux/amd64")
+    with Builder(replace(settings, cache=CacheMode.ONLY)) as builder:
+        stored = builder.build(spec, "linux/amd64")
+        with pytest.raises(CacheMissError) as caught:
+            stored.assert_reproducible()
+    assert caught.value.summary == (
+        "assert_reproducible builds, and --dockerbin-cache=only never does"
+    )
 
 
 def test_a_file_system_that_fails_during_a_build_is_told(spec, docker, tmp_path, monkeypatch):

@@ -30,6 +30,8 @@ def test_the_defaults_are_the_documented_ones():
         ({"cache": "foo"}, "cache='foo': expected session, reuse, only"),
         ({"cache_dir": 1}, "cache_dir=1: expected a path"),
         ({"project": None}, "project=None: expected a path"),
+        ({"no_cache": "no"}, "no_cache='no': expected True or False"),
+        ({"limits": 5}, "limits=5: expected a Limits"),
         ({"jobs": -1}, "jobs=-1: expected a whole number, 0 or more"),
         ({"cache_max_size": 1.5}, "cache_max_size=1.5: expected a whole number, 0 or more"),
         ({"cache_max_age": -1.0}, "cache_max_age=-1.0: expected a number, 0 or more"),

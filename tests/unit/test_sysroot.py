@@ -211,6 +211,16 @@ def test_a_stage_that_is_not_there_is_named(stage):
         find_stage(dockerfile, stage)
 
 
+@pytest.mark.parametrize(
+    ("dockerfile", "known"),
+    [("FROM debian\nFROM scratch\n", "0, 1"), ("# FROM debian\n", "none")],
+)
+def test_stages_without_names_are_known_by_their_numbers(dockerfile, known):
+    with pytest.raises(SettingsError) as caught:
+        find_stage(dockerfile, "nope")
+    assert str(caught.value) == f"sysroot_target: unknown stage 'nope'; known: {known}"
+
+
 def test_a_chain_of_libraries_is_followed_so_far_and_no_further(
     tmp_path, program, spec, monkeypatch
 ):
