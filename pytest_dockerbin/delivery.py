@@ -102,7 +102,7 @@ class Delivery:
         stopped = exitstatus in _ENDED_EARLY
         suite = suite_of(self._config)
         if not stopped:
-            for _, platform in suite.exports:
+            for platform in {export.platform for export in suite.exports.values()}:
                 with suppress(DockerbinError):  # then it differs, which is said
                     suite.builder.mend(platform)
         self._exports.update(suite.exports.values())

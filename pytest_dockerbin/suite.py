@@ -149,7 +149,7 @@ class Suite:
         self.reports: tuple[Path, ...] = read_reports(config)
         self.github_summary: Path | None = read_github_summary(config)
         self.builds: dict[tuple[str, Platform], BuildReport] = {}
-        self.exports: dict[tuple[str, Platform], Export] = {}
+        self.exports: dict[tuple[BuildName, str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
         self.asked: tuple[Platform, ...] = ()  # as `in_order` says
@@ -398,7 +398,8 @@ class Suite:
             result=None,
             bake=self.builder.baking.baked_as(spec),
         )
-        key = spec.export_key(), platform.built_as
+        # equal builds have a result in common, and each its name
+        key = export.build, spec.export_key(), platform.built_as
         self.exports.setdefault(key, export)
         artifact = self._build(spec, platform, name=name)
         self.exports[key] = export._replace(result=artifact.tree.parent)

@@ -283,7 +283,33 @@ def test_builds_of_one_bake_target_are_found_elsewhere(project, request):
     project.pytester.makeini("[pytest]\n")
     result = project.run("--dockerbin-prebuilt=dist", env={"CI": "1"})
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["dockerbin: the prebuilt folder * has nothing of *default*"])
+    has = "has no build 'default' for linux/amd64; it has *"
+    result.stdout.fnmatch_lines([f"dockerbin: the prebuilt folder * {has}"])
+
+
+def test_equal_builds_are_written_by_each_of_their_names(project, request):
+    """They are built once, and tests elsewhere ask for either."""
+    project.dockerfile()
+    file = project.pytester.path / "docker-bake.hcl"
+    file.write_text('target "app" {}\n')
+    project.pytester.makepyfile(
+        """
+        import pytest_dockerbin
+
+        baked = pytest_dockerbin.fixture(bake="docker-bake.hcl", target="app")
+
+        def test_baked(baked):
+            assert baked.binary().run("true").returncode == 0
+
+        def test_plain(dockerbin_binary):
+            assert dockerbin_binary.run("true").returncode == 0
+        """
+    )
+    project.run("--dockerbin-output=dist").assert_outcomes(passed=2)
+    dist = project.pytester.path / "dist"
+    assert names(dist) == ["SHA256SUMS", "app", "default", "dockerbin.json"]
+    request.getfixturevalue("no_docker")
+    project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=2)
 
 
 def test_a_later_session_replaces_what_an_earlier_one_wrote(project, shipped):
