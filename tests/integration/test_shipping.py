@@ -312,6 +312,32 @@ def test_equal_builds_are_written_by_each_of_their_names(project, request):
     project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=2)
 
 
+def test_builds_of_one_name_are_told_apart(project, request):
+    """A folder's name is made of a context and a stage, or is a context's."""
+    project.dockerfile()
+    for name in ("server", "server-bin", "../proj-o1", "../proj-o2"):
+        folder = project.pytester.path / name
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(f"FROM scratch AS bin\nCOPY <<EOT /n\n{name}\nEOT\n")
+    project.pytester.makepyfile(
+        """
+        import pytest_dockerbin
+
+        stage = pytest_dockerbin.fixture("server", target="bin")
+        context = pytest_dockerbin.fixture("server-bin")
+        one = pytest_dockerbin.fixture("../proj-o1")
+        two = pytest_dockerbin.fixture("../proj-o2")
+
+        def test_them(stage, context, one, two):
+            told = [(each / "n").read_text().strip() for each in (stage, context, one, two)]
+            assert told == ["server", "server-bin", "../proj-o1", "../proj-o2"]
+        """
+    )
+    project.run("--dockerbin-output=dist").assert_outcomes(passed=1)
+    request.getfixturevalue("no_docker")
+    project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=1)
+
+
 def test_a_later_session_replaces_what_an_earlier_one_wrote(project, shipped):
     """A platform that is not tested any more does not stay there as if it were."""
     (shipped / "NOTES").write_text("the user's own")

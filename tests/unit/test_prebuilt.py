@@ -32,7 +32,7 @@ from pytest_dockerbin.shipment import Index, Shipped, write_sums
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64")
-DEFAULT = BuildName("default")
+DEFAULT = BuildName("default", "", ".")
 TIME = 1_600_000_000_000_000_000
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -300,6 +300,19 @@ def test_several_builds_are_told_apart_by_their_names(tmp_path):
         assert told in caught.value.summary
 
 
+def test_a_build_is_not_taken_for_another_of_its_name(tmp_path):
+    dist = tmp_path / "dist"
+    there = BuildName("server-bin", "", "server --target bin")
+    write(dist, [shipped(there, AMD64, "linux_amd64", fill(dist / "linux_amd64"))])
+    with pytest.raises(NotPrebuiltError) as caught:
+        Prebuilt(dist).copy(BuildName("server-bin", "", "server-bin"), AMD64, tmp_path / "never")
+    told = (
+        "has no build 'server-bin (server-bin)' for linux/amd64; "
+        "it has server-bin (server --target bin) for linux/amd64"
+    )
+    assert caught.value.summary == f"the prebuilt folder {str(dist)!r} {told}"
+
+
 # -- at the start ---------------------------------------------------------------------------------
 
 
@@ -322,10 +335,11 @@ def test_what_is_no_prebuilt_folder_is_said_at_the_start(tmp_path, folder):
 
 
 def builder(folder, tmp_path):
-    return Builder(Settings(prebuilt=folder, cache_dir=tmp_path / "cache"))
+    return Builder(Settings(prebuilt=folder, cache_dir=tmp_path / "cache", project=PROJECT))
 
 
-SPEC = spec_of({"context": Path("/gone")}, built=False)
+PROJECT = Path("/gone")
+SPEC = spec_of({"context": PROJECT}, built=False)
 
 
 def test_a_builder_builds_nothing_then(folder, tmp_path, monkeypatch):
