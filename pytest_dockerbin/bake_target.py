@@ -95,9 +95,11 @@ class BakeTargets:
     @classmethod
     def prebuilt(cls, files: tuple[Path, ...], targets: Mapping[str, tuple[Platform, ...]]) -> Self:
         """Return targets that were built elsewhere: of how, nothing is known and nothing needed."""
+        which = " ".join(file.name for file in files)
         definitions = {
             name: {
-                "dockerfile-inline": f"FROM scratch AS {name}",  # another build than the others
+                # another build than the others
+                "dockerfile-inline": f"# {which}\nFROM scratch AS {name}",
                 "platforms": [*map(str, platforms)],
             }
             for name, platforms in targets.items()

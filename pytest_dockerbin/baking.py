@@ -91,4 +91,10 @@ class Baking:
             if prebuilt and (isinstance(answer, EngineError) or not whole):
                 return NotPrebuiltError.of_bake(target or "default", files[0].name, prebuilt)
             return answer
-        return BakeTargets.of(files, answer)
+        found = BakeTargets.of(files, answer)
+        if self._settings.prebuilt:
+            # a target is what its name says there, and not what builds with equal settings are
+            return BakeTargets.prebuilt(
+                files, {each: found.platforms(each) for each in found.names}
+            )
+        return found

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -24,37 +26,71 @@ class BuildName(NamedTuple):
         name: context, Dockerfile, target and exporter as far as they are not the usual ones, or
             ``default``.
         inputs: a digest of build arguments and the like; empty without any.
+        words: what ``name`` stands for, which may be the name of several: the same as words of a
+            command.
     """
 
     name: str
     inputs: str = ""
+    words: str = ""
 
     @classmethod
     def of(cls, spec: BuildSpec, project: Path) -> Self:
         """Return the name of a build; paths count as seen from the folder ``project``.
 
-        What does not decide the files is left out, and so is a context outside the project, such
-        as a temporary folder: it is another one each time. A bake target has its own name, after
+        What does not decide the files is left out. A bake target has its own name, after
         the folder of its file, and counts as inputs what was said beside the file: what the file
         says is not known where bake can't be asked.
         """
-        place = str(spec.baked.files[0].parent if spec.baked else spec.context)
-        context = _seen_from(project, place)
-        words = [] if context == "." or context.startswith("..") else [context]
         if spec.baked:
-            words.append(spec.baked.target)
+            context = _place(str(spec.baked.files[0].parent), project)
+            unusual = [spec.baked.target]
+            exactly = [*(_place(str(file), project) for file in spec.baked.files), *unusual]
         else:
-            words += _unusual(spec)
+            context = _place(str(spec.context), project)
+            dockerfile, target = _dockerfile(spec), spec.target or ""
+            unusual = [word for word in (dockerfile, target) if word]
+            exactly = [context, *_flag("-f", dockerfile), *_flag("--target", target)]
+        short = [*([context] if context != "." else []), *unusual] or ["default"]
         if spec.exporter != "local":
-            words.append(spec.exporter)
-        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(words)).strip("-.") or "default"
+            short.append(spec.exporter)
+            exactly += _flag("--output", f"type={spec.exporter}")
+        name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", "-".join(short)).strip("-.") or "default"
         inputs = _beside(spec.baked, project) if spec.baked else _inputs(spec, project)
-        if not any(inputs):
-            return cls(name)
-        return cls(name, hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:8])
+        digest = short_digest(json.dumps(inputs)) if any(inputs) else ""
+        return cls(name, digest, shlex.join(exactly))
+
+    def is_like(self, other: BuildName) -> bool:
+        """Tell whether two builds differ in nothing but their inputs."""
+        return (self.name, self.words) == (other.name, other.words)
 
     def __str__(self) -> str:
         return f"{self.name}-{self.inputs}" if self.inputs else self.name
+
+
+def short_digest(text: str) -> str:
+    """Return a digest that is short enough for the name of a folder."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _flag(name: str, value: str) -> list[str]:
+    return [name, value] if value else []
+
+
+def _place(place: str, project: Path) -> str:
+    """Return a path as seen from the project, the last part of one outside it, or a URL.
+
+    A temporary folder is another one each time: it counts as the project itself.
+    """
+    if not Path(place).is_absolute():
+        return place
+    seen = _seen_from(project, place)
+    if not seen.startswith(".."):
+        return seen
+    temporary = Path(tempfile.gettempdir())
+    shared = Path(os.path.commonpath((place, project.absolute())))
+    is_temporary = temporary in Path(place).parents and temporary not in shared.parents
+    return "." if is_temporary else Path(place).name or "."
 
 
 def _inputs(spec: BuildSpec, project: Path) -> list[object]:
@@ -76,13 +112,14 @@ def _beside(baked: Baked, project: Path) -> list[object]:
     return list(beside.items())
 
 
-def _unusual(spec: BuildSpec) -> list[str]:
-    """Return a spec's Dockerfile and stage as far as they are not the usual ones."""
+def _dockerfile(spec: BuildSpec) -> str:
+    """Return the place of a spec's Dockerfile, if it is not the usual one."""
+    if spec.dockerfile_text is not None:
+        return ""
     dockerfile = str(spec.dockerfile)
     if isinstance(spec.dockerfile, Path):
         dockerfile = _seen_from(Path(spec.context), dockerfile)
-    unusual = spec.dockerfile_text is None and dockerfile != "Dockerfile"
-    return [*([dockerfile] if unusual else []), *([spec.target] if spec.target else [])]
+    return "" if dockerfile == "Dockerfile" else dockerfile
 
 
 class BakedAs(NamedTuple):

@@ -12,6 +12,7 @@ import os
 import re
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -89,6 +90,26 @@ def read_settings(given: object, *, base: Path, where: str) -> dict[str, Any]:
                 raise SettingsError.hidden_value(name, str(expected), where) from None
             raise SettingsError.wrong_value(name, value, str(expected), where) from None
     return settings
+
+
+def with_whole_paths(given: object, base: Path) -> object:
+    """Return build settings as they were written, but for their paths, which are absolute.
+
+    So they mean the same to a file of another folder that takes them over. What can't be read is
+    left as it is: `read_settings` tells why.
+
+    Args:
+        given: a mapping of names to values.
+        base: the folder that relative paths are relative to.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    whole = dict(given)
+    for name in _WITH_PATHS & whole.keys():
+        with suppress(_ExpectedError):
+            read = _READERS[name](given[name], base)
+            whole[name] = dict(read) if isinstance(given[name], Mapping) else read
+    return whole
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -593,6 +614,9 @@ _READERS: dict[str, Callable[[object, Path], Any]] = {
     "verify": _verify,
     "sysroot_target": _plain("the name of a stage", _STAGE),
 }
+
+_WITH_PATHS = {"context", "dockerfile", "bake", "build_contexts", "secrets", "ssh"}
+_WITH_PATHS |= {"cache_from", "cache_to"}
 
 # buildx's other flags: those that this package passes itself, where their matter is decided
 # instead, and those that would make of a build something else

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _TESTED = "dockerbin_tested"
 """Attribute of a report: the platforms whose exports its test tests."""
 
+_ASKED = "dockerbin_asked"
+"""Attribute of a failed report: platforms that its test asked for only while it ran."""
+
 _OUTPUT = "dockerbin_output"
 """Key of an xdist worker's output: what it exported, and how many tests each platform has."""
 
@@ -69,15 +72,20 @@ class Delivery:
         tested = _tested_by(item)
         if tested:
             setattr(report, _TESTED, [str(platform) for platform in tested])
+        if report.failed:
+            setattr(report, _ASKED, [str(platform) for platform in _asked_by(item)])
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how the test did; by its id, since some plugins run a test again."""
-        for text in getattr(report, _TESTED, ()):
+        tested = getattr(report, _TESTED, ())
+        for text in (*tested, *getattr(report, _ASKED, ())):
             outcomes = self._outcomes[Platform.parse(text)].setdefault(report.nodeid, set())
             if report.failed:
                 outcomes.add("failed" if report.when == "call" else "error")
-            elif report.when == "call" and report.passed:
+        for text in tested:
+            outcomes = self._outcomes[Platform.parse(text)].setdefault(report.nodeid, set())
+            if report.when == "call" and report.passed:
                 outcomes.add("passed")
             if report.when == "teardown":
                 outcomes.add("ended")
@@ -102,7 +110,7 @@ class Delivery:
         stopped = exitstatus in _ENDED_EARLY
         suite = suite_of(self._config)
         if not stopped:
-            for _, platform in suite.exports:
+            for platform in {export.platform for export in suite.exports.values()}:
                 with suppress(DockerbinError):  # then it differs, which is said
                     suite.builder.mend(platform)
         self._exports.update(suite.exports.values())
@@ -179,6 +187,18 @@ def _tested_by(item: pytest.Item) -> set[Platform]:
         with suppress(DockerbinError):
             tested.add(suite.platform(each).built_as)
     return tested
+
+
+def _asked_by(item: pytest.Item) -> set[Platform]:
+    """Return the platform of what a running test got by ``getfixturevalue``, if anything."""
+    # pytest has no public way to a test's request; what fixtures asked for is in it, too
+    request: pytest.FixtureRequest | None = getattr(item, "_request", None)
+    names = set(request.fixturenames if request else ()) - set(getattr(item, "fixturenames", ()))
+    if names.isdisjoint(("dockerbin_platform", "dockerbin_matrix")):
+        return set()
+    with suppress(DockerbinError):
+        return {suite_of(item.config).platform(None).built_as}
+    return set()
 
 
 def _export_to_json(export: Export) -> list[Any]:

@@ -286,6 +286,15 @@ class NotPrebuiltError(UnavailableError):
         )
 
     @classmethod
+    def of_one(cls, there: str, asked: Iterable[str], folder: Path) -> Self:
+        """There is one build, and the tests ask for several that it could be."""
+        return cls(
+            f"the prebuilt folder {str(folder)!r} has one build, {there}, where the tests ask for "
+            f"several: {', '.join(asked)}",
+            hint="write the folder anew with --dockerbin-output=DIR and the same tests",
+        )
+
+    @classmethod
     def of_bake(cls, target: str, file: str, folder: Path) -> Self:
         """Nothing was written of that target or group of a bake file."""
         return cls(

@@ -15,7 +15,7 @@ from pytest_dockerbin.frozen import dataclass
 from pytest_dockerbin.shipment import INDEX, SUMS, Index, platform_of, read_sums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_dockerbin.build_name import BuildName
@@ -86,6 +86,21 @@ class Prebuilt:
                 found[part.bake.target] = tuple(sorted({*platforms, part.platform}))
         return found
 
+    def serving(self, build: BuildName) -> BuildName | None:
+        """Return the build that is there for one that is asked for.
+
+        A single one that differs in nothing but its inputs serves whatever these are: build
+        arguments often hold a version or commit that the machine which only tests does not know.
+
+        Raises:
+            ArtifactError: ``dockerbin.json`` can't be read.
+        """
+        there = {part.build for part in self._index.parts} if self._index else set()
+        alike = [other for other in there if other.is_like(build)]
+        if build in there:
+            return build
+        return alike[0] if len(alike) == 1 else None
+
     def copy(self, build: BuildName, platform: Platform, dest: Path) -> None:
         """Copy the export of a build for a platform to ``dest``, a folder not there yet.
 
@@ -148,26 +163,28 @@ class Prebuilt:
         return {name: platform for name in names if (platform := platform_of(name))}
 
     def _find(self, build: BuildName, platform: Platform) -> tuple[str, tuple[FileRecord, ...]]:
-        """Return where an export lies, and what is recorded of its files.
-
-        A folder with one build of that name has it, whatever the build arguments were: these often
-        hold a version or commit that the machine which only tests does not know.
-        """
+        """Return where an export lies, and what is recorded of its files."""
         if self._index is None:
             if platform.slug in self._platform_folders():
                 return platform.slug, ()
             raise NotPrebuiltError.of_platform(str(platform), self._folder, self.platforms())
-        there = {part.build for part in self._index.parts}
-        alike = [name for name in there if name.name == build.name]
-        if build not in there and len(alike) == 1:
-            build = alike[0]
+        served = self.serving(build)
         for part in self._index.parts:
-            if part.platform == platform and part.build == build:
+            if part.platform == platform and part.build == served:
                 return part.folder, part.files
         if platform not in self.platforms():
             raise NotPrebuiltError.of_platform(str(platform), self._folder, self.platforms())
-        has = sorted(f"{part.build} for {part.platform}" for part in self._index.parts)
-        raise NotPrebuiltError.of_build(str(build), str(platform), self._folder, has)
+        builds = {build, *(part.build for part in self._index.parts)}
+        has = sorted(
+            f"{_told(part.build, builds)} for {part.platform}" for part in self._index.parts
+        )
+        raise NotPrebuiltError.of_build(_told(build, builds), str(platform), self._folder, has)
+
+
+def _told(build: BuildName, among: Iterable[BuildName]) -> str:
+    """Return a build's name, and what it stands for where others have the same name."""
+    shared = any(str(other) == str(build) and other != build for other in among)
+    return f"{build} ({build.words})" if shared else str(build)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -338,6 +338,14 @@ def parametrise(
         ]
         ids = [variant.name or pytest.HIDDEN_PARAM for variant in own]
         _parametrise(metafunc, "dockerbin_matrix", params, ids)
+    if _is_ours_to_parametrise(metafunc, marks, "dockerbin_build"):
+        _parametrise(metafunc, "dockerbin_build", [_scope(metafunc)], [pytest.HIDDEN_PARAM])
+
+
+def _scope(metafunc: pytest.Metafunc) -> str:
+    """Return the `BuildMarks.scope` of a test."""
+    above = metafunc.definition.parent
+    return above.nodeid if above else ""
 
 
 def _is_ours_to_parametrise(metafunc: pytest.Metafunc, marks: Marks, argument: str) -> bool:
@@ -348,9 +356,8 @@ def _builds(
     metafunc: pytest.Metafunc, marks: Marks, bake_targets: BakeTargets
 ) -> tuple[list[_Variant], dict[str, list[_Variant]]]:
     """Return the builds that a test's markers say, and those of each fixture that it asks for."""
-    definition = metafunc.definition
     fixtures = _fixtures(metafunc)
-    scope = definition.parent.nodeid if definition.parent else ""
+    scope = _scope(metafunc)
     defaults = fixtures.get("dockerbin_defaults")
     overridden = defaults is not None and not is_ours(defaults)
 

@@ -156,7 +156,7 @@ class Builder:
             warn=self._warn_once,
             note_use=lambda key: self.store.claim(f"{_USED}{key}"),
             find_builder=self._find_builder,
-            name_of=lambda job: self._names[job],
+            name_of=self._prebuilt_name,
             hooks=self._hooks,
             verify=self._verify,
         )
@@ -264,6 +264,10 @@ class Builder:
         Returns:
             A name for each, for `wait` and `is_pending`; empty where nothing was begun.
         """
+        if self.settings.prebuilt:
+            for spec, platform in wanted:
+                with suppress(DockerbinError):  # met again by who asks
+                    self._job(spec, platform.built_as)  # what else is asked for is known then
         if self.settings.jobs == 0 or self.settings.prebuilt:
             return [""] * len(wanted)
         names = []
@@ -419,6 +423,31 @@ class Builder:
         job = Job.of(self._specs[spec, platform], platform, self.settings)
         self._names.setdefault(job, BuildName.of(spec, self.settings.project))
         return job
+
+    def _prebuilt_name(self, job: Job) -> BuildName:
+        """Return the name of the build in the prebuilt folder that a job gets.
+
+        Raises:
+            NotPrebuiltError: the session also asks for another one that would get the same.
+        """
+        from pytest_dockerbin.prebuilt import Prebuilt  # noqa: PLC0415 (as `Maker` says)
+
+        folder = self.settings.prebuilt
+        assert folder is not None  # noqa: S101 (nobody asks without)
+        asked = self._names[job]
+        there = Prebuilt(folder).serving(asked)
+        if there is None:  # it says what it has
+            return asked
+        others = {name for name in self._names.values() if name.is_like(asked)} - {asked}
+        if asked == there or not others:
+            # other processes of the session, and tests before this one, may have asked for others
+            question = answers.named("prebuilt", json.dumps(there))
+            answer = answers.ask(self.store, question, lambda _: {"for": list(asked)})
+            others = {BuildName(*answers.made_of(answer)["for"])} - {asked}
+        if others:
+            names = sorted(map(str, {asked, *others}))
+            raise NotPrebuiltError.of_one(str(there), names, folder)
+        return there
 
     def _jobs(self, spec: BuildSpec, platforms: Iterable[Platform]) -> Iterator[Job]:
         for platform in platforms:

@@ -118,6 +118,7 @@ class Index:
                 "build": {
                     "name": part.build.name,
                     "inputs": part.build.inputs,
+                    "words": part.build.words,
                     "label": part.label,
                     "target": part.target,
                     "bake": part.bake and part.bake._asdict(),
@@ -166,7 +167,7 @@ def _part(entry: dict[str, Any], files: list[dict[str, Any]]) -> Shipped:
     build = entry["build"]
     bake = build.get("bake")
     return Shipped(
-        build=BuildName(build["name"], build["inputs"]),
+        build=BuildName(build["name"], build["inputs"], build["words"]),
         label=build["label"],
         target=build["target"],
         platform=Platform.parse(entry["platform"]),

@@ -9,12 +9,14 @@ session writes it anew.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import suppress
 from errno import EEXIST
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_dockerbin.answers import read_result
+from pytest_dockerbin.build_name import short_digest
 from pytest_dockerbin.errors import SettingsError
 from pytest_dockerbin.folders import delete
 from pytest_dockerbin.record import DifferentError, take
@@ -82,7 +84,7 @@ def ship(
         OSError: it can't be written; what was there before is left, or no SHA256SUMS is.
     """
     exports = list(exports)
-    flat = len({export.build for export in exports}) == 1
+    folders = _folders({export.build for export in exports})
     left_out = {each: verdict.against for each, verdict in verdicts.items() if verdict.against}
     parts: list[Shipped] = []
     existed = dest.is_dir()
@@ -92,7 +94,7 @@ def ship(
         for platform in sorted(verdicts.keys() - left_out.keys()):
             own = [export for export in exports if export.platform == platform]
             try:
-                parts += _stage(staging, own, verdicts[platform], flat=flat)
+                parts += _stage(staging, own, verdicts[platform], folders)
             except _UnclearError as error:
                 left_out[platform] = str(error)
         _replace(dest, staging, Index(tuple(sorted(parts, key=lambda part: part.folder))))
@@ -109,7 +111,20 @@ class _UnclearError(Exception):
     """It can't be told any more what was tested."""
 
 
-def _stage(staging: Path, exports: list[Export], verdict: Verdict, *, flat: bool) -> list[Shipped]:
+def _folders(builds: set[BuildName]) -> dict[BuildName, str]:
+    """Return the folder of each build; with its words' digest where several have one name."""
+    if len(builds) == 1:
+        return dict.fromkeys(builds, "")
+    often = Counter(map(str, builds))
+    return {
+        build: f"{build}-{short_digest(build.words)}/" if often[str(build)] > 1 else f"{build}/"
+        for build in builds
+    }
+
+
+def _stage(
+    staging: Path, exports: list[Export], verdict: Verdict, folders: Mapping[BuildName, str]
+) -> list[Shipped]:
     """Copy one platform's exports, all of it compared with what was exported."""
     parts: dict[BuildName, Shipped] = {}
     for export in exports:
@@ -124,8 +139,7 @@ def _stage(staging: Path, exports: list[Export], verdict: Verdict, *, flat: bool
             if parts[export.build].files != files:
                 raise _UnclearError(f"two builds are called {str(export.build)!r}, and differ")
             continue
-        slug = export.platform.slug
-        folder = slug if flat else f"{export.build}/{slug}"
+        folder = f"{folders[export.build]}{export.platform.slug}"
         (staging / folder).parent.mkdir(exist_ok=True)
         try:
             take(export.result / "tree", staging / folder, record)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import pytest
 
 from pytest_dockerbin.build_name import BuildName, Export
-from pytest_dockerbin.build_settings import merged, read_settings, spec_of
+from pytest_dockerbin.build_settings import merged, read_settings, spec_of, with_whole_paths
 from pytest_dockerbin.configuration import (
     read_build_defaults,
     read_github_summary,
@@ -149,7 +149,7 @@ class Suite:
         self.reports: tuple[Path, ...] = read_reports(config)
         self.github_summary: Path | None = read_github_summary(config)
         self.builds: dict[tuple[str, Platform], BuildReport] = {}
-        self.exports: dict[tuple[str, Platform], Export] = {}
+        self.exports: dict[tuple[BuildName, str, Platform], Export] = {}
         self.workers_built = False
         self.wanted: tuple[Platform, ...] = ()
         self.asked: tuple[Platform, ...] = ()  # as `in_order` says
@@ -208,9 +208,14 @@ class Suite:
             return Platform.parse(word)
         return given if isinstance(given, Platform) else Platform.parse(str(given))
 
-    def remember_override(self, value: object, file: Path) -> None:
-        """Note the file whose ``dockerbin_defaults`` gave ``value``; paths are relative to it."""
+    def remember_override(self, value: object, file: Path) -> object:
+        """Note what a file's ``dockerbin_defaults`` gave; return it with paths as seen from there.
+
+        What is returned is to be the fixture's value: a nearer file may take it over.
+        """
+        value = with_whole_paths(value, file.parent)
         self._overrides.append((value, file.parent))
+        return value
 
     def artifact(
         self, marks: BuildMarks | None, defaults: Mapping[str, Any], platform: Platform
@@ -398,7 +403,8 @@ class Suite:
             result=None,
             bake=self.builder.baking.baked_as(spec),
         )
-        key = spec.export_key(), platform.built_as
+        # equal builds have a result in common, and each its name
+        key = export.build, spec.export_key(), platform.built_as
         self.exports.setdefault(key, export)
         artifact = self._build(spec, platform, name=name)
         self.exports[key] = export._replace(result=artifact.tree.parent)

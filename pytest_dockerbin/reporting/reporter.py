@@ -156,7 +156,9 @@ class Reporter:
         value = yield
         if fixturedef.argname == "dockerbin_defaults" and not is_ours(fixturedef.func):
             file = Path(inspect.getfile(fixturedef.func))
-            self._suite.remember_override(value, file)
+            value = self._suite.remember_override(value, file)
+            assert fixturedef.cached_result is not None  # noqa: S101 (pytest has just set it)
+            fixturedef.cached_result = (value, *fixturedef.cached_result[1:])  # for all who ask
         return value
 
     @pytest.hookimpl(wrapper=True)

@@ -30,6 +30,33 @@ def test_overridden_defaults_hold_below_their_conftest(project):
     project.run("one", "two", "-n2").assert_outcomes(passed=2)
 
 
+def test_nested_defaults_hold_where_they_are_said(project):
+    """For the tests of their folder only, for `dockerbin_build` as well, and by their own paths."""
+    override = (
+        "import pytest\n"
+        "@pytest.fixture(scope='session')\n"
+        "def dockerbin_defaults(dockerbin_defaults):\n"
+        "    return {{**dockerbin_defaults, {}}}\n"
+    )
+    test = (
+        "def test_fixture(dockerbin):\n"
+        "    assert (dockerbin / 'answer').read_text() == '{0}\\n'\n"
+        "def test_call(dockerbin_build):\n"
+        "    assert (dockerbin_build() / 'answer').read_text() == '{0}\\n'\n"
+    )
+    for name, says, answer in (
+        ("a", "'context': 'app'", "default"),
+        ("a/in", "'build_args': {'ANSWER': 'in'}", "in"),
+        ("b", "'context': '../a/app'", "default"),
+    ):
+        folder = project.pytester.mkdir(name)
+        (folder / "conftest.py").write_text(override.format(says))
+        (folder / f"test_{folder.name}.py").write_text(test.format(answer))
+    project.pytester.mkdir("a/app").joinpath("Dockerfile").write_text(ANSWER)
+    for folders in (["a", "b"], ["a/in", "a", "b"]):
+        project.run(*folders).assert_outcomes(passed=6)
+
+
 def test_the_ini_file_sets_what_markers_do_not(project):
     """The marker's key wins, the others stay the ini file's."""
     project.pytester.mkdir("app").joinpath("x.Dockerfile").write_text(

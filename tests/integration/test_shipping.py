@@ -283,7 +283,59 @@ def test_builds_of_one_bake_target_are_found_elsewhere(project, request):
     project.pytester.makeini("[pytest]\n")
     result = project.run("--dockerbin-prebuilt=dist", env={"CI": "1"})
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["dockerbin: the prebuilt folder * has nothing of *default*"])
+    has = "has no build 'default' for linux/amd64; it has *"
+    result.stdout.fnmatch_lines([f"dockerbin: the prebuilt folder * {has}"])
+
+
+def test_equal_builds_are_written_by_each_of_their_names(project, request):
+    """They are built once, and tests elsewhere ask for either."""
+    project.dockerfile()
+    file = project.pytester.path / "docker-bake.hcl"
+    file.write_text('target "app" {}\n')
+    project.pytester.makepyfile(
+        """
+        import pytest_dockerbin
+
+        baked = pytest_dockerbin.fixture(bake="docker-bake.hcl", target="app")
+
+        def test_baked(baked):
+            assert baked.binary().run("true").returncode == 0
+
+        def test_plain(dockerbin_binary):
+            assert dockerbin_binary.run("true").returncode == 0
+        """
+    )
+    project.run("--dockerbin-output=dist").assert_outcomes(passed=2)
+    dist = project.pytester.path / "dist"
+    assert names(dist) == ["SHA256SUMS", "app", "default", "dockerbin.json"]
+    request.getfixturevalue("no_docker")
+    project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=2)
+
+
+def test_builds_of_one_name_are_told_apart(project, request):
+    """A folder's name is made of a context and a stage, or is a context's."""
+    project.dockerfile()
+    for name in ("server", "server-bin", "../proj-o1", "../proj-o2"):
+        folder = project.pytester.path / name
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(f"FROM scratch AS bin\nCOPY <<EOT /n\n{name}\nEOT\n")
+    project.pytester.makepyfile(
+        """
+        import pytest_dockerbin
+
+        stage = pytest_dockerbin.fixture("server", target="bin")
+        context = pytest_dockerbin.fixture("server-bin")
+        one = pytest_dockerbin.fixture("../proj-o1")
+        two = pytest_dockerbin.fixture("../proj-o2")
+
+        def test_them(stage, context, one, two):
+            told = [(each / "n").read_text().strip() for each in (stage, context, one, two)]
+            assert told == ["server", "server-bin", "../proj-o1", "../proj-o2"]
+        """
+    )
+    project.run("--dockerbin-output=dist").assert_outcomes(passed=1)
+    request.getfixturevalue("no_docker")
+    project.run("--dockerbin-prebuilt=dist").assert_outcomes(passed=1)
 
 
 def test_a_later_session_replaces_what_an_earlier_one_wrote(project, shipped):

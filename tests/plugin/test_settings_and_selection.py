@@ -307,6 +307,29 @@ def test_unused_is_silent(pytester):
         ] == []
 
 
+def test_paths_of_defaults_are_relative_to_the_file_that_says_them(pytester):
+    """One mapping that two files return, and one that a nearer file takes over."""
+    pytester.makepyfile(common="SAID = {'context': '.', 'secrets': {'token': 'file:token'}}")
+    pytester.makeini("[pytest]\npythonpath = .\n")
+    override = "import pytest\n@pytest.fixture(scope='session')\ndef dockerbin_defaults"
+    shared = f"from common import SAID\n{override}(): return SAID\n"
+    nested = f"{override}(dockerbin_defaults): return {{**dockerbin_defaults, 'target': 'bin'}}\n"
+    test = (
+        "def test_{}(dockerbin_defaults):\n"
+        "    assert str(dockerbin_defaults['context']) == {!r}\n"
+        "    assert dockerbin_defaults['secrets']['token'] == {!r}\n"
+    )
+    for name, said, base in (("a", shared, "a"), ("a/in", nested, "a"), ("b", shared, "b")):
+        folder = pytester.mkdir(name)
+        (folder / "conftest.py").write_text(said)
+        at = pytester.path / base
+        for number in "12":  # the second one's value is no new one
+            module = f"test_{folder.name}{number}"
+            text = test.format(number, str(at), f"file:{at / 'token'}")
+            (folder / f"{module}.py").write_text(text)
+    pytester.runpytest("-p", "no:cacheprovider").assert_outcomes(passed=6)
+
+
 @pytest.mark.parametrize("args", [("-q",), ("--collect-only", "-q"), ("--collect-only",)])
 def test_quiet_runs_and_collections_print_nothing_of_ours(pytester, args):
     pytester.makepyfile("def test_x(dockerbin_platform): pass")

@@ -252,6 +252,31 @@ def test_the_first_platform_of_a_unittest_is_known(pytester, run):
     assert said(result) == "linux/arm64 written to dist; left out: linux/amd64 (1 failed)"
 
 
+@XDIST
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        ("def test_it(request): assert not request.getfixturevalue('dockerbin')", "1 failed"),
+        (
+            "def test_it(request): assert not request.getfixturevalue('dockerbin_matrix')",
+            "1 failed",
+        ),
+        (
+            (
+                "@pytest.fixture\n"
+                "def mine(request): assert not request.getfixturevalue('dockerbin')\n\n"
+                "def test_it(mine): pass"
+            ),
+            "1 error",
+        ),
+    ],
+)
+def test_a_test_that_asks_while_it_runs_counts_when_it_fails(run, test, why, workers):
+    passed = "def test_all(dockerbin): pass\n\ndef test_other(request, tmp_path): assert 0"
+    result = run(f"{passed}\n\n{test}", *workers)
+    assert said(result) == f"linux/arm64 written to dist; left out: linux/amd64 ({why})"
+
+
 def test_tests_that_x_left_out_are_not_passed(pytester, run):
     """Both are complete or not there: of linux/arm64 nothing was tested."""
     result = run("def test_a(dockerbin): assert 0\n\ndef test_b(dockerbin): pass", "-x")

@@ -92,6 +92,16 @@ def test_what_markers_say_of_the_build_is_hidden_in_the_id(collected):
     assert marks.overridden is False
 
 
+def test_what_builds_by_call_is_another_one_where_other_defaults_may_hold(pytester):
+    """A session has one otherwise, with the defaults of its first test."""
+    test = "def test_it({}dockerbin_build): pass"
+    items = pytester.getitems(f"{test.format('')}\nclass TestIt:\n    {test.format('self, ')}")
+    assert [item.name for item in items] == ["test_it", "test_it"]
+    scopes = [param(item, "dockerbin_build") for item in items]
+    assert scopes == [item.parent.nodeid for item in items]
+    assert len(set(scopes)) == 2
+
+
 def test_defaults_of_a_conftest_are_known_to_be_overridden(collected, pytester):
     pytester.makeconftest("import pytest\n@pytest.fixture\ndef dockerbin_defaults(): return {}")
     (item,) = collected("def test_x(dockerbin): pass").values()

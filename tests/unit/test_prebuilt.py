@@ -16,6 +16,7 @@ from pytest_dockerbin import prebuilt
 from pytest_dockerbin import session as session_module
 from pytest_dockerbin.build_name import BuildName
 from pytest_dockerbin.build_settings import spec_of
+from pytest_dockerbin.buildx import bake
 from pytest_dockerbin.errors import (
     ArtifactError,
     NotPrebuiltError,
@@ -32,7 +33,7 @@ from pytest_dockerbin.shipment import Index, Shipped, write_sums
 
 AMD64 = Platform.parse("linux/amd64")
 ARM64 = Platform.parse("linux/arm64")
-DEFAULT = BuildName("default")
+DEFAULT = BuildName("default", "", ".")
 TIME = 1_600_000_000_000_000_000
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -300,6 +301,19 @@ def test_several_builds_are_told_apart_by_their_names(tmp_path):
         assert told in caught.value.summary
 
 
+def test_a_build_is_not_taken_for_another_of_its_name(tmp_path):
+    dist = tmp_path / "dist"
+    there = BuildName("server-bin", "", "server --target bin")
+    write(dist, [shipped(there, AMD64, "linux_amd64", fill(dist / "linux_amd64"))])
+    with pytest.raises(NotPrebuiltError) as caught:
+        Prebuilt(dist).copy(BuildName("server-bin", "", "server-bin"), AMD64, tmp_path / "never")
+    told = (
+        "has no build 'server-bin (server-bin)' for linux/amd64; "
+        "it has server-bin (server --target bin) for linux/amd64"
+    )
+    assert caught.value.summary == f"the prebuilt folder {str(dist)!r} {told}"
+
+
 # -- at the start ---------------------------------------------------------------------------------
 
 
@@ -322,10 +336,11 @@ def test_what_is_no_prebuilt_folder_is_said_at_the_start(tmp_path, folder):
 
 
 def builder(folder, tmp_path):
-    return Builder(Settings(prebuilt=folder, cache_dir=tmp_path / "cache"))
+    return Builder(Settings(prebuilt=folder, cache_dir=tmp_path / "cache", project=PROJECT))
 
 
-SPEC = spec_of({"context": Path("/gone")}, built=False)
+PROJECT = Path("/gone")
+SPEC = spec_of({"context": PROJECT}, built=False)
 
 
 def test_a_builder_builds_nothing_then(folder, tmp_path, monkeypatch):
@@ -405,6 +420,62 @@ def test_what_a_thread_builds_is_told_in_the_thread_of_the_builder(folder, tmp_p
         assert warned == []
         session.build(SPEC, ARM64)
         assert warned == ["careful"]
+
+
+def test_a_bake_target_is_not_what_a_build_with_equal_settings_is(folder, tmp_path, monkeypatch):
+    """Though bake can be asked: in the folder each has its name."""
+    project = tmp_path / "app"
+    project.mkdir()
+    (project / "Dockerfile").write_text("FROM scratch")
+    files = (project / "docker-bake.hcl",)
+    files[0].write_text('target "app" {}')
+    printed = {"group": {"default": {"targets": ["app"]}}, "target": {"app": {}}}
+    monkeypatch.setattr(bake, "print_definition", lambda *_: printed)
+    settings = Settings(prebuilt=folder, cache_dir=tmp_path / "cache", project=project)
+    with Builder(settings) as session:
+        with pytest.raises(NotPrebuiltError, match="has no build 'app' for linux/amd64"):
+            session.build(session.baking.targets(files, "app").spec("app", {}), AMD64)
+        plain = spec_of({"context": project}, built=False)
+        assert session.build(plain, AMD64).build.source == "prebuilt"
+
+
+def with_argument(value):
+    return spec_of({"context": PROJECT, "build_args": (("VERSION", value),)}, built=False)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_one_build_serves_one_of_those_that_differ_in_arguments(tmp_path, planned):
+    """The one that is there, where it is known in time that it is asked for, else the first."""
+    there, other = with_argument("1"), with_argument("2")
+    names = [BuildName.of(spec, PROJECT) for spec in (there, other)]
+    dist = tmp_path / "dist"
+    write(dist, [shipped(names[0], at, at.slug, fill(dist / at.slug)) for at in (AMD64,)])
+    with builder(dist, tmp_path) as session:
+        if planned:
+            session.begin({(other, AMD64): False, (there, AMD64): False})
+        served, refused = (there, other) if planned else (other, there)
+        if planned:
+            with pytest.raises(NotPrebuiltError):
+                session.build(refused, AMD64)
+        assert session.build(served, AMD64).build.source == "prebuilt"
+        with pytest.raises(NotPrebuiltError) as caught:
+            session.build(refused, AMD64)
+    told = f"has one build, {names[0]}, where the tests ask for several: "
+    told += ", ".join(sorted(map(str, names)))
+    assert caught.value.summary == f"the prebuilt folder {str(dist)!r} {told}"
+
+
+def test_processes_of_a_session_share_one_build_only_if_they_ask_for_the_same(tmp_path):
+    dist = tmp_path / "dist"
+    write(dist, [shipped(DEFAULT, AMD64, "linux_amd64", fill(dist / "linux_amd64"))])
+    settings = Settings(prebuilt=dist, cache_dir=tmp_path / "cache", project=PROJECT)
+    with Builder(settings, session="one") as first, Builder(settings, session="one") as second:
+        first.build(with_argument("1"), AMD64)
+        second.build(with_argument("1"), AMD64)
+        with pytest.raises(NotPrebuiltError, match="has one build, default, where the tests ask"):
+            second.build(with_argument("2"), AMD64)
+    with builder(dist, tmp_path) as later:
+        later.build(with_argument("2"), AMD64)
 
 
 def test_a_file_that_can_t_be_read_is_named(folder, copied, monkeypatch):

@@ -27,7 +27,7 @@ def export(tmp_path):
     """Make an export of a session as a build makes it, without docker."""
     sessions = []
 
-    def make_export(platform=AMD64, name="default", text="text"):
+    def make_export(platform=AMD64, name="default", text="text", words=""):
         source = tmp_path / f"source-{len(sessions)}"
         tree = source / platform.slug
         (tree / "empty").mkdir(parents=True)
@@ -40,7 +40,7 @@ def export(tmp_path):
         sessions.append(session)
         spec = spec_of({"context": Path("/gone")}, built=False)
         result = session.build(spec, platform).path.parent
-        return Export(BuildName(name), "gone/", None, platform, result)
+        return Export(BuildName(name, "", words), "gone/", None, platform, result)
 
     yield make_export
     for session in sessions:
@@ -101,6 +101,22 @@ def test_a_platform_is_taken_away_once_its_tests_fail(dest, export):
     assert not (dest / "linux_arm64").exists()
     ship(dest, exports, {AMD64: against, ARM64: against})
     assert not names(dest)
+
+
+def test_builds_of_one_name_have_a_folder_each(dest, export):
+    exports = [
+        export(name="server-bin", words="server --target bin", text="one"),
+        export(name="server-bin", words="server-bin", text="two"),
+        export(name="client"),
+    ]
+    assert ship(dest, exports, {AMD64: PASSED}) == {}
+    told = json.loads((dest / "dockerbin.json").read_text())["platforms"]
+    assert told[0]["folder"] == "client/linux_amd64"
+    assert all(each["folder"].startswith("server-bin-") for each in told[1:])
+    texts = {
+        each["build"]["words"]: (dest / each["folder"] / "back\\slash").read_text() for each in told
+    }
+    assert texts == {"server --target bin": "one", "server-bin": "two", "": "text"}
 
 
 def test_nothing_is_made_where_nothing_passed(dest, export):

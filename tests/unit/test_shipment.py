@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,14 @@ def test_a_line_that_is_no_sum_is_named(line):
 # -- names of builds ------------------------------------------------------------------------------
 
 
-def named(project=Path("/project"), **settings):
+def build_name(project=Path("/project"), **settings):
     context = settings.pop("context", project)
     dockerfile = settings.pop("dockerfile", context / "Dockerfile")
-    return str(BuildName.of(BuildSpec(context=context, dockerfile=dockerfile, **settings), project))
+    return BuildName.of(BuildSpec(context=context, dockerfile=dockerfile, **settings), project)
+
+
+def named(*args, **settings):
+    return str(build_name(*args, **settings))
 
 
 def test_a_build_s_name_is_the_same_wherever_the_project_lies():
@@ -85,9 +90,43 @@ def test_a_named_context_is_the_same_one_too():
     assert named(one, build_contexts=(("lib", str(one / "other")),)) not in names
 
 
-def test_a_context_outside_the_project_has_no_part_in_the_name():
-    """A temporary folder is another one each time."""
-    assert named(context=Path("/tmp/pytest-1/context"), target="bin") == "bin"
+def test_a_temporary_context_has_no_part_in_the_name():
+    """It is another one each time."""
+    temporary = Path(tempfile.gettempdir())
+    one, other = (build_name(context=temporary / name, target="bin") for name in ("a", "b/c"))
+    assert one == other == build_name(target="bin")
+    beside = build_name(temporary / "checkout", context=temporary / "a", target="bin")
+    assert beside == one
+
+
+def test_a_context_outside_the_project_is_known_by_its_folder():
+    for project in (Path("/work/project"), Path(tempfile.gettempdir(), "me/checkout-2/project")):
+        one, other = (build_name(project, context=project.parent / at) for at in ("o1", "x/o2"))
+        assert (str(one), str(other)) == ("o1", "o2")
+        assert (one.words, other.words) == ("o1", "o2")
+
+
+def test_builds_of_one_name_are_told_apart_by_what_it_stands_for():
+    at = Path("/project")
+    builds = [
+        build_name(context=at / "server", target="bin"),
+        build_name(context=at / "server-bin"),
+        build_name(context=at / "server/bin"),
+        build_name(target="server-bin"),
+        build_name(baked=Baked((at / "docker-bake.hcl",), "server-bin")),
+        build_name(baked=Baked((at / "server/docker-bake.hcl",), "bin")),
+    ]
+    assert {str(build) for build in builds} == {"server-bin"}
+    assert [build.words for build in builds] == [
+        "server --target bin",
+        "server-bin",
+        "server/bin",
+        ". --target server-bin",
+        "docker-bake.hcl server-bin",
+        "server/docker-bake.hcl bin",
+    ]
+    files = [Baked((at / name,), "app") for name in ("a.hcl", "b.hcl")]
+    assert len({build_name(baked=baked) for baked in files}) == 2
 
 
 def test_a_bake_target_has_its_own_name():
@@ -136,6 +175,7 @@ def test_what_decides_the_files_is_in_the_name_and_all_else_is_not():
     assert len({plain, *others}) == 5
     assert all(other.startswith("bin-") for other in others)
     assert named(target="bin", exporter="oci") == "bin-oci"
+    assert build_name(exporter="tar") == BuildName("default-tar", "", ". --output type=tar")
 
 
 # -- dockerbin.json -------------------------------------------------------------------------------
@@ -147,7 +187,7 @@ def part(folder="linux_amd64", **changes):
         FileRecord(name="bin/hi", size=0, sha256=DIGEST, mode=0o777, link="hello"),
     )
     given = {
-        "build": BuildName("bin"),
+        "build": BuildName("bin", "", ". --target bin"),
         "label": "project/ --target bin",
         "target": "bin",
         "platform": Platform.parse("linux/amd64"),
@@ -177,6 +217,7 @@ def test_the_index_is_what_the_documentation_says():
                 "build": {
                     "name": "bin",
                     "inputs": "",
+                    "words": ". --target bin",
                     "label": "project/ --target bin",
                     "target": "bin",
                     "bake": None,

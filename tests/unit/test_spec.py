@@ -14,6 +14,7 @@ from pytest_dockerbin.build_settings import (
     read_settings,
     setting_names,
     spec_of,
+    with_whole_paths,
 )
 from pytest_dockerbin.errors import SettingsError
 
@@ -307,6 +308,32 @@ def test_a_context_that_is_neither_a_folder_nor_a_file_is_refused(context):
 def test_what_was_read_is_read_again_as_it_is(given):
     once = read(**given)
     assert read(base=Path("/elsewhere"), **once) == once
+
+
+def test_settings_with_whole_paths_mean_the_same_to_a_file_of_another_folder(tmp_path):
+    (tmp_path / "lib").mkdir()
+    given = {
+        "context": "app",
+        "dockerfile": "b.Dockerfile",
+        "bake": ["docker-bake.hcl", "more.hcl"],
+        "build_contexts": {"lib": "lib", "base": "docker-image://busybox"},
+        "secrets": {"token": "file:token", "name": "env:NAME"},
+        "ssh": {"git": "agent.sock"},
+        "cache_from": ["type=local,src=cache", "busybox"],
+        "cache_to": ["type=local,dest=cache"],
+        "build_args": {"A": 1},
+        "target": "bin",
+    }
+    whole = with_whole_paths(given, tmp_path)
+    read_there = read(base=tmp_path, **given)
+    assert read(base=Path("/elsewhere"), **whole) == read_there
+    mappings = {name for name, value in given.items() if isinstance(value, dict)}
+    assert {name for name, value in whole.items() if isinstance(value, dict)} == mappings
+
+
+@pytest.mark.parametrize("given", [["x"], None, {"no such": 1, "context": 7}])
+def test_settings_that_can_t_be_read_have_no_whole_paths(given):
+    assert with_whole_paths(given, Path("/base")) == given
 
 
 @pytest.mark.parametrize(
