@@ -12,6 +12,7 @@ import pytest
 
 from pytest_dockerbin.build_name import BakedAs, BuildName, Export
 from pytest_dockerbin.errors import DockerbinError
+from pytest_dockerbin.options import runs_nothing
 from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.shipment import SUMS
 from pytest_dockerbin.shipping import Verdict, ship
@@ -105,7 +106,7 @@ class Delivery:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the folder; a worker hands to its controller what that needs."""
-        if self._config.option.collectonly:
+        if runs_nothing(self._config):
             return
         stopped = exitstatus in _ENDED_EARLY
         suite = suite_of(self._config)

@@ -58,7 +58,7 @@ def _stored(builds: Mapping[tuple[str, Platform], BuildSpec], suite: Suite) -> s
 
 def spec_of(name: str, marks: BuildMarks, suite: Suite) -> BuildSpec | None:
     """Return what a fixture builds; None where that is known only once its test runs."""
-    if marks.overridden:
+    if marks.overrides:
         return None
     try:
         return suite.planned(marks, named=name != "dockerbin")
@@ -113,10 +113,10 @@ def asked(item: pytest.Item) -> list[tuple[str, BuildMarks, tuple[Platform, ...]
 
 def _described(name: str, marks: BuildMarks, suite: Suite) -> str:
     plain = name == "dockerbin"
-    if plain and marks.overridden:
+    if plain and marks.overrides:
         return "what dockerbin_defaults says"
     try:
         label = suite.planned(marks, named=not plain).label()
     except DockerbinError as error:
         label = error.summary
-    return f"{label}, and what dockerbin_defaults says" if marks.overridden else label
+    return f"{label}, and what dockerbin_defaults says" if marks.overrides else label

@@ -58,15 +58,14 @@ class BuildMarks(NamedTuple):
 
     Attributes:
         settings: build settings of the test's markers or of a named build, typed, as sorted pairs.
-        scope: the node whose ``dockerbin_defaults`` apply: a fixture of session scope that a
-            conftest overrides must be asked again where another override holds.
-        overridden: whether ``dockerbin_defaults`` are overridden there: what they say is known
-            when the test runs.
+        overrides: where the ``dockerbin_defaults`` that apply are overridden, if they are: what
+            they say is known when the test runs. A fixture of session scope that a conftest
+            overrides must be asked again where another override holds, and only there: what is
+            built on it lives as long.
     """
 
     settings: tuple[tuple[str, Any], ...]
-    scope: str
-    overridden: bool
+    overrides: str
 
 
 class BakeTargets(Protocol):
@@ -339,13 +338,18 @@ def parametrise(
         ids = [variant.name or pytest.HIDDEN_PARAM for variant in own]
         _parametrise(metafunc, "dockerbin_matrix", params, ids)
     if _is_ours_to_parametrise(metafunc, marks, "dockerbin_build"):
-        _parametrise(metafunc, "dockerbin_build", [_scope(metafunc)], [pytest.HIDDEN_PARAM])
+        _parametrise(metafunc, "dockerbin_build", [_overrides(metafunc)], [pytest.HIDDEN_PARAM])
 
 
-def _scope(metafunc: pytest.Metafunc) -> str:
-    """Return the `BuildMarks.scope` of a test."""
-    above = metafunc.definition.parent
-    return above.nodeid if above else ""
+def _overrides(metafunc: pytest.Metafunc) -> str:
+    """Return the `BuildMarks.overrides` of a test."""
+    found = metafunc._arg2fixturedefs.get("dockerbin_defaults", ())  # noqa: SLF001 (see `_fixtures`)
+    functions = [inspect.unwrap(fixture.func) for fixture in found]
+    return "; ".join(
+        f"{inspect.getfile(function)}:{function.__qualname__}"
+        for function in functions
+        if not is_ours(function)
+    )
 
 
 def _is_ours_to_parametrise(metafunc: pytest.Metafunc, marks: Marks, argument: str) -> bool:
@@ -357,13 +361,11 @@ def _builds(
 ) -> tuple[list[_Variant], dict[str, list[_Variant]]]:
     """Return the builds that a test's markers say, and those of each fixture that it asks for."""
     fixtures = _fixtures(metafunc)
-    scope = _scope(metafunc)
-    defaults = fixtures.get("dockerbin_defaults")
-    overridden = defaults is not None and not is_ours(defaults)
+    overrides = _overrides(metafunc)
 
     def variants(settings: Mapping[str, Any], *, named: bool) -> list[_Variant]:
         def said(settings: Mapping[str, Any]) -> BuildMarks:
-            return BuildMarks(tuple(sorted(settings.items())), scope, overridden)
+            return BuildMarks(tuple(sorted(settings.items())), overrides)
 
         targets = bake_targets(settings, named=named) or {"": ()}
         if len(targets) == 1:

@@ -226,7 +226,8 @@ class Reporter:
         if report.failed:
             error = call.excinfo.value if call.excinfo else None
             tells_already = error if isinstance(error, RunError) else None
-            fixtures = getattr(item, "fixturenames", ())
+            # pytest has no public way to the request, which has what `getfixturevalue` got, too
+            fixtures = getattr(getattr(item, "_request", None), "fixturenames", ())
             report.sections += sections(self._runs, fixtures, tells_already)
             self._runs.clear()
 

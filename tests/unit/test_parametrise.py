@@ -88,24 +88,32 @@ def test_what_markers_say_of_the_build_is_hidden_in_the_id(collected):
     marks = param(item, "dockerbin")
     assert item.name == "test_x[linux/amd64]"
     assert marks.settings == (("network", "none"), ("target", "bin"))
-    assert marks.scope == item.parent.nodeid
-    assert marks.overridden is False
-
-
-def test_what_builds_by_call_is_another_one_where_other_defaults_may_hold(pytester):
-    """A session has one otherwise, with the defaults of its first test."""
-    test = "def test_it({}dockerbin_build): pass"
-    items = pytester.getitems(f"{test.format('')}\nclass TestIt:\n    {test.format('self, ')}")
-    assert [item.name for item in items] == ["test_it", "test_it"]
-    scopes = [param(item, "dockerbin_build") for item in items]
-    assert scopes == [item.parent.nodeid for item in items]
-    assert len(set(scopes)) == 2
+    assert marks.overrides == ""
 
 
 def test_defaults_of_a_conftest_are_known_to_be_overridden(collected, pytester):
     pytester.makeconftest("import pytest\n@pytest.fixture\ndef dockerbin_defaults(): return {}")
     (item,) = collected("def test_x(dockerbin): pass").values()
-    assert param(item, "dockerbin").overridden is True
+    assert "conftest.py:dockerbin_defaults" in param(item, "dockerbin").overrides
+
+
+def test_what_is_built_on_a_fixture_lives_as_long_as_the_same_defaults_hold(pytester):
+    """Else a server of session scope would start anew for each module."""
+    override = (
+        "import pytest\n@pytest.fixture(scope='session')\ndef dockerbin_defaults(): return {}"
+    )
+    for name in ("a/test_a", "a/test_b", "b/test_c", "test_d"):
+        path = pytester.path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("def test_it(dockerbin): pass\n\ndef test_by_call(dockerbin_build): pass\n")
+        (path.parent / "__init__.py").touch()
+    (pytester.path / "a" / "conftest.py").write_text(override)
+    (pytester.path / "b" / "conftest.py").write_text(override)
+    items, _ = pytester.inline_genitems()
+    for fixture in ("dockerbin", "dockerbin_build"):
+        given = [param(item, fixture) for item in items if fixture in item.callspec.params]
+        assert given[0] == given[1]
+        assert len(set(given)) == 3
 
 
 def test_a_test_that_parametrises_the_platform_itself_keeps_its_own(collected):
