@@ -47,7 +47,7 @@ class Column:
     """A platform.
 
     Attributes:
-        platform: in Docker's spelling; empty for tests that take all of theirs together.
+        platform: in Docker's spelling; empty for tests that run once, and not for each platform.
         facts: what is told of it, if anything.
     """
 
@@ -62,7 +62,7 @@ class Column:
     @property
     def runs_with(self) -> str:
         """What ran its programs."""
-        return runs_with(self.facts) if self.platform else "several platforms"
+        return runs_with(self.facts) if self.platform else "not by platform"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +138,7 @@ class Grid:
     """The matrix of a session.
 
     Attributes:
-        columns: the platforms, as the report has them; then one for tests that take all theirs
-            together, if any.
+        columns: the platforms, as the report has them; then one for tests that run once, if any.
         rows: sorted by name, so that it does not matter which worker was the first.
         builds: sorted by title.
     """
