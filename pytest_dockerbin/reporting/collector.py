@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pytest_dockerbin.report.model import BuildReport, RunReport
 
 _MOST_TEXT = 64 * 1024  # characters of a failure
-_TEARDOWN = "teardown"
 _PLACES = {"failed": 0, "error": 0, "skipped": 1, "xfailed": 1, "xpassed": 1, "passed": 2, "": 3}
 _UNFINISHED = "it did not end: its process crashed, or the run was interrupted"
 
@@ -138,7 +137,7 @@ class _Test:
         self._worker = getattr(first, "worker_id", "")
         self._note = note
         self._outcome = ""  # until more than its setup is told
-        self._phases: set[str] = set()
+        self._began = self._over = False
         self._seconds = 0.0
         self._reason = self._text = ""
         self._runs: tuple[RunReport, ...] = ()
@@ -150,14 +149,13 @@ class _Test:
         for run in note["runs"]:
             self.take_run(run)
         if report.outcome not in ("passed", "failed", "skipped"):
-            self._phases.add(_TEARDOWN)  # a plugin that runs it again calls its first try so
+            self._over = True  # a plugin that runs it again calls its first try something else
             return
-        is_subtest = getattr(report, "context", None) is not None
-        if not is_subtest:
-            self._phases.add(str(report.when))
+        if getattr(report, "context", None) is None:
+            self._began, self._over = True, report.when == "teardown"
             self._seconds += report.duration
         elif not report.failed:
-            return  # that it passed, or was skipped, says nothing of the rest
+            return  # that a subtest passed, or was skipped, says nothing of the rest
         outcome = _outcome(report)
         if outcome == "passed" and report.when == "setup":
             return
@@ -172,7 +170,7 @@ class _Test:
 
     def is_over(self, report: pytest.TestReport) -> bool:
         """Tell whether a report is of the next try of a test that is run again."""
-        return _TEARDOWN in self._phases or (report.when == "setup" and "setup" in self._phases)
+        return self._over or (self._began and report.when == "setup")
 
     def report(self) -> TestReport:
         """Return what is known by now."""

@@ -41,7 +41,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._runs: list[RunReport] = []
-        self._late: list[tuple[str, str, dict[str, Any]]] = []
+        self.late: list[tuple[str, str, dict[str, Any]]] = []  # as `LATE` has them
         self._test = ("", "")
         self._told: dict[str, PlatformReport | None] = {}
         self._is_first = True
@@ -64,15 +64,10 @@ class Notes:
 
     def _hear(self, ran: Ran) -> None:
         if isinstance(ran.test, tuple) and ran.test != self._test:
-            self._late.append((*ran.test, asdict(RunReport.of(ran))))
+            self.late.append((*ran.test, asdict(RunReport.of(ran))))
             return
         self._runs.append(RunReport.of(ran))
         del self._runs[:-_MOST_RUNS]
-
-    def take_late(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Return runs of tests that are over, as `LATE` has them, each once."""
-        late, self._late = self._late, []
-        return late
 
     def take_runs(self) -> list[dict[str, Any]]:
         """Return what was run since this was asked last: it is told of one test."""

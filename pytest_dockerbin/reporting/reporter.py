@@ -167,10 +167,11 @@ class Reporter:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what is told of the test, and what stopped it, on its report."""
         report = yield
-        self._skip_if_missing(item, call, report)
-        late = self._notes.take_late()
-        if late:
-            setattr(report, LATE, late)
+        if call.excinfo is not None:
+            self._skip_if_missing(item, call, report)
+        if self._notes.late:
+            setattr(report, LATE, self._notes.late)
+            self._notes.late = []
         note = self._notes.of(item, self._suite)
         if note:
             setattr(report, NOTE, note)
