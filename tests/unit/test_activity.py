@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pytest_dockerbin.activity import Deferred, Lines, Silence
-from pytest_dockerbin.report.wording import cut
+from pytest_dockerbin.report.wording import columns, cut
 from pytest_dockerbin.reporting.live import LiveLine
 
 
@@ -80,3 +80,7 @@ def test_of_what_ended_while_others_were_told_nothing_more_is_said():
 )
 def test_a_line_is_cut_at_the_width_of_the_terminal(text, width, shown):
     assert cut(text, width) == shown
+
+
+def test_a_combining_sign_takes_no_column():
+    assert [columns(text) for text in ("e\u0301", "漢", "ab")] == [1, 2, 2]

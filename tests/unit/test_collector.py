@@ -15,7 +15,7 @@ from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.grid import Grid
 from pytest_dockerbin.report.model import BuildReport, RunReport, run_from_json
 from pytest_dockerbin.reporting.collector import Collector
-from pytest_dockerbin.reporting.notes import NOTE, STOP, Notes
+from pytest_dockerbin.reporting.notes import LATE, NOTE, STOP, Notes
 from pytest_dockerbin.results import Kind, RunResult
 from pytest_dockerbin.steps import StepRecord
 
@@ -173,6 +173,21 @@ def test_runs_come_with_their_test():
     test = outcome_of(phase("setup", "passed"), phase("call", "failed", runs=both))
     assert not test.emulator_failed  # the program failed after that
     assert run_from_json(asdict(ran)) == ran
+
+
+def test_a_run_that_ended_late_is_of_the_test_that_began_it():
+    collector = Collector()
+    for when in ("setup", "call", "teardown"):
+        collector.take_report(phase(when, "passed"))
+    ran = asdict(RunReport.of(Ran(run(), 5.0)))
+    name = "t.py::test_x[linux/arm64]"
+    later = phase("setup", "passed", name="t.py::test_y")
+    setattr(later, LATE, [[name, "linux/arm64", ran], ["t.py::test_plain", "", ran]])
+    collector.take_report(later)
+    assert {test.node: len(test.runs) for test in collector.report().tests} == {
+        name: 1,
+        "t.py::test_y[linux/arm64]": 0,
+    }
 
 
 def test_of_long_output_the_end_is_kept():
