@@ -126,7 +126,7 @@ class Builder:
 
             Prebuilt(self.settings.prebuilt).check("Settings: prebuilt")
         self._activity = Deferred(activity or Silence())
-        self._warn = warn or _warn
+        self._warn = warn or warn_user
         self._warnings: deque[str] = deque()
         self._owner = owner
         self._hooks = (hooks or Hooks()).guarded()
@@ -614,7 +614,9 @@ def _result(job: Job) -> str:
     return f"build-{job.name}"
 
 
-def _warn(line: str) -> None:
+def warn_user(line: str) -> None:
+    """Warn of what a builder met."""
+    __tracebackhide__ = True
     # without a place: no line of Python, ours or a test's, is the cause
     warnings.warn_explicit(line, DockerbinWarning, filename="pytest-dockerbin", lineno=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +36,7 @@ from pytest_dockerbin.plugin_hooks import hooks_of
 from pytest_dockerbin.report.model import BuildReport, PlatformReport
 from pytest_dockerbin.reporting.live import activity_of
 from pytest_dockerbin.runner_spec import Way
-from pytest_dockerbin.session import Builder, new_session_name
+from pytest_dockerbin.session import Builder, new_session_name, warn_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -155,6 +156,7 @@ class Suite:
         self.asked: tuple[Platform, ...] = ()  # as `in_order` says
         self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
+        self._warnings: deque[str] = deque()
         self._facts: dict[Platform, _Facts] = {}
 
     @cached_property
@@ -164,6 +166,7 @@ class Suite:
             self.settings,
             session=session_name(self._config),
             activity=activity_of(self._config, self.progress),
+            warn=self._warnings.append,
             owner=os.getppid() if hasattr(self._config, "workerinput") else None,
             hooks=hooks_of(self._config),
         )
@@ -419,10 +422,13 @@ class Suite:
         self.builds[key] = begun = BuildReport.begun(*key, spec.label(), names)
         try:
             artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
+            self.builds[key] = begun.ended(artifact)
         except DockerbinError as error:
             self.builds[key] = begun.failed(error, self._place(spec, error))
             raise
-        self.builds[key] = begun.ended(artifact)
+        finally:  # with `-W error` a warning is an error, of which the build knows nothing
+            while self._warnings:
+                warn_user(self._warnings.popleft())
         return artifact
 
     def _place(self, spec: BuildSpec, error: DockerbinError) -> tuple[str, int] | None:

@@ -501,6 +501,17 @@ def test_it_can_be_expected(dockerbin_build):
     result.stdout.fnmatch_lines(["dockerbin: 40 more errors have a cause that is told above"])
 
 
+def test_a_build_with_a_warning_that_is_an_error_was_built(run, built_project):
+    (built_project.path / "cache").write_text("no folder")
+    tests = "def test_x(dockerbin): pass\n"
+    args = ["-W", "error", "-k", "amd64", "--dockerbin-cache-dir=cache"]
+    result = run(tests, *args, "--dockerbin-report=r.json", broken="")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E  *DockerbinWarning: *"])
+    (build,) = json.loads((built_project.path / "r.json").read_text())["builds"]
+    assert (build["source"], build["error"]) == ("built", "")
+
+
 def test_a_run_that_only_plans_builds_nothing(run, built_project):
     result = run(TESTS, "--setup-plan", "--dockerbin-report=r.json", "--dockerbin-progress=plain")
     assert not any(line.startswith("dockerbin: ") for line in result.outlines)
