@@ -157,6 +157,7 @@ class Suite:
         self._planned: dict[tuple[BuildMarks, bool], BuildSpec] = {}
         self._overrides: list[tuple[object, Path]] = []
         self._warnings: deque[str] = deque()
+        self._notes_build = False
         self._facts: dict[Platform, _Facts] = {}
 
     @cached_property
@@ -166,7 +167,7 @@ class Suite:
             self.settings,
             session=session_name(self._config),
             activity=activity_of(self._config, self.progress),
-            warn=self._warnings.append,
+            warn=self._warn,
             owner=os.getppid() if hasattr(self._config, "workerinput") else None,
             hooks=hooks_of(self._config),
         )
@@ -420,16 +421,28 @@ class Suite:
         if name and name not in names:
             names = (*names, name)
         self.builds[key] = begun = BuildReport.begun(*key, spec.label(), names)
+        self._notes_build = True
         try:
             artifact = self.builder.build(spec, platform, others=self._others(spec, platform))
             self.builds[key] = begun.ended(artifact)
         except DockerbinError as error:
             self.builds[key] = begun.failed(error, self._place(spec, error))
             raise
-        finally:  # with `-W error` a warning is an error, of which the build knows nothing
-            while self._warnings:
-                warn_user(self._warnings.popleft())
+        finally:
+            self._notes_build = False
+            self._tell_warnings()
         return artifact
+
+    def _warn(self, line: str) -> None:
+        """Warn; while a build is noted, after that: with ``-W error`` it is an error."""
+        self._warnings.append(line)
+        if not self._notes_build:
+            self._tell_warnings()
+
+    def _tell_warnings(self) -> None:
+        __tracebackhide__ = True
+        while self._warnings:
+            warn_user(self._warnings.popleft())
 
     def _place(self, spec: BuildSpec, error: DockerbinError) -> tuple[str, int] | None:
         """Return the Dockerfile, as seen from the rootdir, and its line that failed, if any did."""
