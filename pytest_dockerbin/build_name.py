@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_dockerbin.platforms import Platform
     from pytest_dockerbin.spec import Baked, BuildSpec
 
@@ -95,16 +97,19 @@ def _place(place: str, project: Path) -> str:
 
 def _inputs(spec: BuildSpec, project: Path) -> list[object]:
     """Return what decides the files and is not in the name."""
-    contexts = [(each, _seen_from(project, place)) for each, place in spec.build_contexts]
+    contexts = _contexts(spec.build_contexts, project)
     return [spec.build_args, contexts, spec.network, spec.frontend, spec.dockerfile_text]
+
+
+def _contexts(named: Iterable[tuple[str, str]], project: Path) -> list[tuple[str, str]]:
+    return [(name, _seen_from(project, place)) for name, place in named]
 
 
 def _beside(baked: Baked, project: Path) -> list[object]:
     """Return what was said beside a bake file."""
     beside = dict(baked.beside)
     if "build_contexts" in beside:
-        contexts = beside["build_contexts"]
-        beside["build_contexts"] = [(each, _seen_from(project, place)) for each, place in contexts]
+        beside["build_contexts"] = _contexts(beside["build_contexts"], project)
     for name in ("context", "dockerfile"):
         if name in beside:
             place = getattr(beside[name], "path", beside[name])  # or a URL, or a Dockerfile's text

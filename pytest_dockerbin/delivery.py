@@ -14,6 +14,7 @@ from pytest_dockerbin.build_name import BakedAs, BuildName, Export
 from pytest_dockerbin.errors import DockerbinError
 from pytest_dockerbin.options import runs_nothing
 from pytest_dockerbin.platforms import Platform
+from pytest_dockerbin.reporting.notes import active_fixtures
 from pytest_dockerbin.shipment import SUMS
 from pytest_dockerbin.shipping import Verdict, ship
 from pytest_dockerbin.suite import suite_of
@@ -192,9 +193,7 @@ def _tested_by(item: pytest.Item) -> set[Platform]:
 
 def _asked_by(item: pytest.Item) -> set[Platform]:
     """Return the platform of what a running test got by ``getfixturevalue``, if anything."""
-    # pytest has no public way to a test's request; what fixtures asked for is in it, too
-    request: pytest.FixtureRequest | None = getattr(item, "_request", None)
-    names = set(request.fixturenames if request else ()) - set(getattr(item, "fixturenames", ()))
+    names = active_fixtures(item).difference(getattr(item, "fixturenames", ()))
     if names.isdisjoint(("dockerbin_platform", "dockerbin_matrix")):
         return set()
     with suppress(DockerbinError):

@@ -33,7 +33,7 @@ _SIGNS = {
     State.PASSED: "✅ ok",
 }
 _SPECIAL = re.compile(r"(?<=www)\.|[^A-Za-z0-9 .,()=/-]")
-_EXITS = (2, 3, 4)  # of pytest's: interrupted, also by errors of collection; of its own; of usage
+_CUT_SHORT = (2, 3, 4)  # exit codes: interrupted, or not collected; pytest's own error; usage
 _LAST_LINES = 50
 _REASONS = 50
 _ROOM = 400  # bytes for saying what was left out
@@ -58,7 +58,7 @@ def markdown(report: Report, limit: int | None = None) -> str:
     )
     room = _Room(limit)
     top = room.must([f"### dockerbin: {headline(report)}", ""])
-    if report.exit_status in _EXITS:
+    if report.exit_status in _CUT_SHORT:
         top += room.must([f"*{ending(report.exit_status)}*", ""])
     head = []
     if grid.columns:

@@ -116,6 +116,13 @@ def _of_all_reports(item: pytest.Item, platform: Platform | None) -> dict[str, A
     }
 
 
+def active_fixtures(item: pytest.Item) -> frozenset[str]:
+    """Return the names of all that a running test has asked for, by ``getfixturevalue`` too."""
+    # pytest has no public way to a test's request
+    request: pytest.FixtureRequest | None = getattr(item, "_request", None)
+    return frozenset(request.fixturenames if request else ())
+
+
 def has_no_parameters(item: pytest.Item) -> bool:
     """Tell whether a test has a platform that pytest knows nothing of, as in a TestCase."""
     names = getattr(item, "fixturenames", ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from pytest_dockerbin.reporting.notes import (
     NOTE,
     STOP,
     Notes,
+    active_fixtures,
     has_no_parameters,
     platform_of,
     platforms_of,
@@ -167,8 +169,8 @@ class Reporter:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put what is told of the test, and what stopped it, on its report."""
         report = yield
-        if call.excinfo is not None:
-            self._skip_if_missing(item, call, report)
+        if call.excinfo is not None and isinstance(call.excinfo.value, UnavailableError):
+            self._skip_if_missing(item, call, call.excinfo.value, report)
         if self._notes.late:
             setattr(report, LATE, self._notes.late)
             self._notes.late = []
@@ -196,21 +198,23 @@ class Reporter:
         return report
 
     def _skip_if_missing(
-        self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+        self,
+        item: pytest.Item,
+        call: pytest.CallInfo[None],
+        error: UnavailableError,
+        report: pytest.TestReport,
     ) -> None:
         """Skip a test in which something is missing, such as what runs a program of a named build.
 
         Where that is no reason to skip, it is the test's failure, with the line that met it. Here,
         since unittest and subtests keep to themselves what is raised in a test.
         """
-        error = call.excinfo.value if call.excinfo else None
-        if isinstance(error, UnavailableError):
-            try:
-                self._suite.skip_if_missing(error, platform_of(item))
-            except pytest.skip.Exception as skip:
-                call.excinfo = pytest.ExceptionInfo.from_exception(skip)
-                report.outcome = "skipped"
-                vars(report).pop("wasxfail", None)
+        try:
+            self._suite.skip_if_missing(error, platform_of(item))
+        except pytest.skip.Exception as skip:
+            call.excinfo = pytest.ExceptionInfo.from_exception(skip)
+            report.outcome = "skipped"
+            vars(report).pop("wasxfail", None)
 
     def _tell_of_runs(
         self,
@@ -227,9 +231,8 @@ class Reporter:
         if report.failed:
             error = call.excinfo.value if call.excinfo else None
             tells_already = error if isinstance(error, RunError) else None
-            # pytest has no public way to the request, which has what `getfixturevalue` got, too
-            fixtures = getattr(getattr(item, "_request", None), "fixturenames", ())
-            report.sections += sections(self._runs, fixtures, tells_already)
+            # those of its setup too
+            report.sections += sections(self._runs, active_fixtures(item), tells_already)
             self._runs.clear()
 
     def _set_properties(
@@ -254,9 +257,8 @@ class Reporter:
 
     def _of_builds(self, item: pytest.Item) -> dict[str, str]:
         given = list(getattr(item, "funcargs", {}).values())
-        for value in list(given):  # as of `dockerbin_matrix`
-            given += value.values() if isinstance(value, Mapping) else ()
-        artifacts = [value for value in given if isinstance(value, Artifact)]
+        of_matrix = (value.values() for value in given if isinstance(value, Mapping))
+        artifacts = [value for value in chain(given, *of_matrix) if isinstance(value, Artifact)]
         builds = self._suite.builds_of(artifacts)
         if not builds:
             return {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_dockerbin.platforms import Platform
 from pytest_dockerbin.report.model import RunReport
 from pytest_dockerbin.report.wording import duration, many
-from pytest_dockerbin.results import command_lines
+from pytest_dockerbin.results import command_lines, title
 from pytest_dockerbin.runners.registry import running
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ def sections(
             lines.append(f"{others} of this test did not end with exit code 0 either")
         told.append((_heading(failed[-1]), "\n".join(lines)))
     beside = [run for run in both if run.kind == _RUNNING or run.stopped]
-    beside = [run for run in beside if error is None or not error.summary.startswith(_name(run))]
+    if error is not None:  # it begins with the name of the program that it tells of
+        beside = [run for run in beside if not error.summary.startswith(_quoted(run))]
     return told + [
         (_heading(run), "\n".join(_lines(run, _LINES_OF_RUNNING)))
         for run in beside[-_MOST_RUNNING:]
@@ -65,11 +68,12 @@ def _heading(run: RunReport) -> str:
 
 
 def _title(run: RunReport) -> str:
-    return f"{_name(run)} ({_runs_with(run)}), {_end(run)}, {duration(run.seconds)}"
+    what = f"{run.program} for {run.platform} ({_runs_with(run)})"
+    return f"{what}, {_end(run)}, {duration(run.seconds)}"
 
 
-def _name(run: RunReport) -> str:
-    return f"{run.program} for {run.platform}"
+def _quoted(run: RunReport) -> str:
+    return title(Path(run.program), Platform.parse(run.platform))
 
 
 def _runs_with(run: RunReport) -> str:

@@ -100,7 +100,7 @@ def test_a_temporary_context_has_no_part_in_the_name():
 
 
 def test_a_context_outside_the_project_is_known_by_its_folder():
-    for project in (Path("/work/project"), Path(tempfile.gettempdir(), "me/checkout-2/project")):
+    for project in (Path("/home/me/project"), Path(tempfile.gettempdir(), "me/checkout-2/project")):
         one, other = (build_name(project, context=project.parent / at) for at in ("o1", "x/o2"))
         assert (str(one), str(other)) == ("o1", "o2")
         assert (one.words, other.words) == ("o1", "o2")
